@@ -1,0 +1,34 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test check benchmarks clean
+
+help:            ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/installed  ## the environment in .venv, with everything that tests and benchmarks need
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade "pip<26.2"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[develop,benchmark]'
+	touch $@
+
+demo: install    ## train RNNsearch and a small Transformer on dates, and look at what they attend to
+	$(BIN)/regard demo --out runs/demo
+
+test: install    ## the test suite
+	$(BIN)/python -m pytest
+
+check: install   ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+benchmarks: install  ## speed and memory beside the peers, in one run
+	$(BIN)/python -m benchmarks
+
+clean:           ## remove the environment and what the demo made
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,1 @@
+"""Attention itself: one function, masks as predicates, kernels, recording."""

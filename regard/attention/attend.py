@@ -1,0 +1,192 @@
+"""The one attention function. Every dot-product model in the library ends here.
+
+Axes: B batch, H heads, T query positions, S key positions, K width of a head, D model width.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from regard.attention.masks import Causal, Documents, Mask
+
+KERNELS = ("fastest", "reference", "flex")
+
+_kernel = "fastest"  # a plain global, which torch.compile can guard
+
+
+@contextmanager
+def kernel(name: str) -> Iterator[None]:
+    """Compute attention inside the block with the named kernel.
+
+    Args:
+        name: "fastest" (the default: what the mask and the device allow), "reference" (the plain formula, the
+            yardstick) or "flex" (FlexAttention).
+    """
+    global _kernel
+    if name not in KERNELS:
+        raise ValueError(f"unknown kernel {name!r}; the kernels are {', '.join(KERNELS)}")
+    outer, _kernel = _kernel, name
+    try:
+        yield
+    finally:
+        _kernel = outer
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    mask: Mask | None = None,
+    bias: Tensor | None = None,
+    dropout: float = 0.0,
+    record: list[Tensor] | None = None,
+) -> Tensor:
+    """softmax(QK'/sqrt(K) + bias) V (Vaswani et al. 2017, equation 1).
+
+    Args:
+        query: [B, H, T, K].
+        key: [B, H, S, K].
+        value: [B, H, S, K].
+        mask: which keys each query may see; None means all.
+        bias: added to the scaled scores, broadcastable to [B, H, T, S].
+        dropout: probability of dropping an attention weight.
+        record: a list to which the weights [B, H, T, S] are appended; the reference kernel computes them.
+
+    Returns: [B, H, T, K]. A query which may see no key gets zeros, in each kernel.
+    """
+    if record is not None or _kernel == "reference":
+        return _reference(query, key, value, mask, bias, dropout, record)
+    if _kernel == "flex":
+        return _flex(query, key, value, mask, bias, dropout)
+    if mask is not None and bias is None:
+        kinds = {type(part) for part in mask.parts}
+        if Documents in kinds and kinds <= {Documents, Causal} and len(mask.parts) == len(kinds):
+            return _variable_length(query, key, value, mask, dropout)
+    return _sdpa(query, key, value, mask, bias, dropout)
+
+
+def weigh(
+    scores: Tensor,
+    value: Tensor,
+    allowed: Tensor | None,
+    dropout: float = 0.0,
+    record: list[Tensor] | None = None,
+) -> Tensor:
+    """Softmax over keys, then the weighted sum: the tail shared by additive and dot-product attention."""
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    if allowed is None:
+        weights = scores.softmax(-1)
+    else:  # the product also zeroes rows which may see nothing, and keeps their gradient finite
+        weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) * allowed
+    weights = weights.type_as(value)
+    if record is not None:
+        record.append(weights.detach())
+    return F.dropout(weights, dropout) @ value
+
+
+def _reference(query, key, value, mask, bias, dropout, record=None):
+    """The formula as the paper prints it."""
+    scores = query @ key.mT * query.shape[-1] ** -0.5
+    if bias is not None:
+        scores = scores + bias
+    allowed = None if mask is None else mask.dense(*scores.shape, scores.device)
+    return weigh(scores, value, allowed, dropout, record)
+
+
+def _sdpa(query, key, value, mask, bias, dropout):
+    """PyTorch's fused kernels, with a dense mask where it is more than causal."""
+    (B, H, T), S = query.shape[:3], key.shape[-2]
+    if type(mask) is Causal and bias is None and T == S:
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
+    allowed = None if mask is None or (type(mask) is Causal and T == 1) else mask.dense(B, H, T, S, query.device)
+    if bias is not None:
+        allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
+
+
+def _variable_length(query, key, value, mask, dropout):
+    """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
+    causal = any(type(part) is Causal for part in mask.parts)
+    (packed,) = (part for part in mask.parts if type(part) is Documents)
+    if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
+        return _flash_variable_length(query, key, value, packed, causal)
+    results = []
+    for group in packed.groups:
+        queries = _scatter(query, group.query_slots, group.query_tokens, group.size, group.queries)
+        keys, values = (_scatter(x, group.key_slots, group.key_tokens, group.size, group.keys) for x in (key, value))
+        results.append(_block(queries, keys, values, group.bias(causal, query.device), dropout, group.query_slots))
+    if len(results) == 1:
+        return results[0]
+    result = torch.cat(results, -2)
+    order = torch.cat([group.query_tokens for group in packed.groups if group.query_tokens is not None])
+    return result.index_select(
+        -2, torch.empty_like(order).scatter_(0, order, torch.arange(len(order))).to(query.device)
+    )
+
+
+def _scatter(x: Tensor, slots: Tensor, tokens: Tensor | None, size: int, longest: int) -> Tensor:
+    """Packed [1, H, N, K] -> padded [G, H, T, K]."""
+    x = x.squeeze(0).transpose(0, 1)  # [N, H, K]
+    if tokens is not None:
+        x = x.index_select(0, tokens.to(x.device))
+    if len(slots) < size * longest:
+        x = x.new_zeros(size * longest, *x.shape[1:]).index_copy(0, slots.to(x.device), x)
+    return x.unflatten(0, (size, longest)).transpose(1, 2)
+
+
+# Up to this many scores a head, plain matrix products are faster on a CPU than the fused kernel.
+_SMALL = 96 * 96
+
+
+def _block(query, key, value, bias, dropout, slots):
+    """Padded [G, H, T, K] -> packed [1, H, n, K]."""
+    if query.is_cuda or query.shape[-2] * key.shape[-2] > _SMALL:
+        bias = bias if bias is None else bias.to(query.dtype)
+        result = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+    else:
+        scores = (query * query.shape[-1] ** -0.5) @ key.mT
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        weights = (scores if bias is None else scores + bias).softmax(-1).type_as(value)
+        result = F.dropout(weights, dropout) @ value
+    result = result.transpose(1, 2).flatten(0, 1)  # [G * T, H, K]
+    if len(slots) < len(result):
+        result = result.index_select(0, slots.to(result.device))
+    return result.transpose(0, 1).unsqueeze(0)
+
+
+def _flash_variable_length(query, key, value, packed, causal):
+    """The GPU's own kernel for packed sequences."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    def boundaries(lengths):
+        return F.pad(lengths.cumsum(0), (1, 0)).to(query.device, torch.int32, non_blocking=True)
+
+    q, k, v = (x.squeeze(0).transpose(0, 1).contiguous() for x in (query, key, value))
+    sizes = int(packed.query_lengths.max()), int(packed.key_lengths.max())
+    window = (-1, 0) if causal else (-1, -1)
+    starts = boundaries(packed.query_lengths), boundaries(packed.key_lengths)
+    result = varlen_attn(q, k, v, *starts, *sizes, window_size=window)
+    return result.transpose(0, 1).unsqueeze(0)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _flex(query, key, value, mask, bias, dropout):
+    """FlexAttention, compiled on a GPU."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    if dropout:
+        raise ValueError("FlexAttention has no dropout on attention weights; use another kernel, or dropout=0")
+    (B, H, T), S = query.shape[:3], key.shape[-2]
+    block_mask = score = None
+    if mask is not None:
+        block_mask = create_block_mask(
+            lambda b, h, i, j: mask.allows(b, h, i + (S - T), j), B, H, T, S, device=str(query.device)
+        )
+    if bias is not None:
+        bias = bias.expand(B, H, T, S)
+        score = lambda scores, b, h, i, j: scores + bias[b, h, i, j]
+    run = torch.compile(flex_attention, dynamic=False) if query.is_cuda else flex_attention
+    return run(query, key, value, score_mod=score, block_mask=block_mask)

@@ -1,0 +1,224 @@
+"""Attention masks: predicates over positions, composed with `&`, `|` and `~`.
+
+A mask answers one question: in batch row b and head h, may query position i attend to key position j? True means yes,
+everywhere in this library. The predicate has FlexAttention's own signature, so that one definition serves the dense
+tensor, the compiled kernel and the picture. A conjunction keeps its `parts`, by which a kernel sees what it may skip.
+
+Queries are the last T of S positions, as when a decoder continues a sequence whose keys it keeps.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+Predicate = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """`allows(b, h, i, j)` maps broadcastable index tensors to booleans."""
+
+    allows: Predicate
+    _dense: dict = field(default_factory=dict, repr=False, init=False)
+
+    @property
+    def parts(self) -> tuple["Mask", ...]:
+        """The masks of which this one is the conjunction."""
+        return (self,)
+
+    def __and__(self, other: "Mask") -> "Mask":
+        return Conjunction(self.parts + other.parts)
+
+    def __or__(self, other: "Mask") -> "Mask":
+        return Mask(lambda b, h, i, j: self.allows(b, h, i, j) | other.allows(b, h, i, j))
+
+    def __invert__(self) -> "Mask":
+        return Mask(lambda b, h, i, j: ~self.allows(b, h, i, j))
+
+    def dense(self, batch: int, heads: int, queries: int, keys: int, device: torch.device | str = "cpu") -> Tensor:
+        """Boolean [1|B, 1|H, T, S]: a causal mask costs [T, S], padding [B, 1, T, S], a pattern per head [H, T, S]."""
+        size = (batch, heads, queries, keys, str(device))
+        if size not in self._dense:
+            b, h, j = (torch.arange(n, device=device) for n in (batch, heads, keys))
+            i = torch.arange(keys - queries, keys, device=device)
+            allowed = self.allows(b.view(-1, 1, 1, 1), h.view(-1, 1, 1), i.view(-1, 1), j)
+            self._dense.clear()  # one entry: the layers of one pass share it, and decoding does not pile them up
+            self._dense[size] = allowed.expand(*allowed.shape[:-2], queries, keys)
+        return self._dense[size]
+
+
+class Conjunction(Mask):
+    """All of its parts allow it."""
+
+    def __init__(self, parts: tuple[Mask, ...]):
+        super().__init__(self._all)
+        object.__setattr__(self, "_parts", parts)
+
+    @property
+    def parts(self) -> tuple[Mask, ...]:
+        """The masks of which this one is the conjunction."""
+        return self._parts  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _all(self, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        first, *rest = (part.allows(b, h, i, j) for part in self.parts)
+        for allowed in rest:
+            first = first & allowed
+        return first
+
+
+class Causal(Mask):
+    """Each position sees itself and the past."""
+
+    def __init__(self):
+        super().__init__(lambda b, h, i, j: j <= i)
+
+
+class Documents(Mask):
+    """Packed sequences: each query sees the keys of its own sequence only.
+
+    Both sides are packed end to end; sequence n of the queries goes with sequence n of the keys.
+    """
+
+    def __init__(self, query_lengths: Tensor, key_lengths: Tensor):
+        if len(query_lengths) != len(key_lengths):
+            raise ValueError(f"queries hold {len(query_lengths)} sequences, but keys hold {len(key_lengths)}")
+        super().__init__(self._same)
+        object.__setattr__(self, "query_lengths", query_lengths)
+        object.__setattr__(self, "key_lengths", key_lengths)
+
+    query_lengths: Tensor
+    key_lengths: Tensor
+
+    @cached_property
+    def _sequences(self) -> tuple[Tensor, Tensor]:
+        """The number of the sequence in which each query, and each key, stands."""
+        numbers = torch.arange(len(self.query_lengths))
+        return numbers.repeat_interleave(self.query_lengths), numbers.repeat_interleave(self.key_lengths)
+
+    def _same(self, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        queries, keys = (side.to(i.device) for side in self._sequences)
+        return queries[i - (len(keys) - len(queries))] == keys[j]  # i counts from the lower right corner
+
+    @cached_property
+    def groups(self) -> list["Group"]:
+        """The sequences in groups of like length, for kernels which compute a group as one padded block."""
+        return _grouped(self.query_lengths, self.key_lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Sequences of like length, and where their tokens stand in a padded block.
+
+    `query_slots` [n] are places in a padded [G * T] block, `query_tokens` [n] the places of the same tokens in the
+    packed row (None when the group holds every token in its order); so for keys. `allowed` is boolean [G, 1, 1, S].
+    """
+
+    size: int
+    queries: int
+    keys: int
+    query_slots: Tensor
+    query_tokens: Tensor | None
+    key_slots: Tensor
+    key_tokens: Tensor | None
+    allowed: Tensor | None
+
+    def bias(self, causal: bool, device: torch.device) -> Tensor | None:
+        """What to add to the scores [G, 1, T | 1, S] of the padded block: 0 where a query may look, else -inf."""
+        key = (causal, str(device))
+        if key not in self._bias:
+            allowed = self.allowed
+            if causal:
+                below = torch.ones(self.queries, self.keys, dtype=torch.bool).tril()
+                allowed = below if allowed is None else allowed & below
+                # a padded query may look at its block's first key, so that no row is empty
+            bias = None if allowed is None else torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf).to(device)
+            self._bias[key] = bias
+        return self._bias[key]
+
+    @cached_property
+    def _bias(self) -> dict:
+        """Biases already made, which the layers of one pass share."""
+        return {}
+
+
+# A group may hold this many times the scores that its sequences need; more groups save scores and cost calls.
+_WASTE = 1.6
+
+
+def _grouped(query_lengths: Tensor, key_lengths: Tensor) -> list[Group]:
+    """Cut the sequences, sorted by length, into groups whose padded blocks waste little."""
+    pairs = list(zip(query_lengths.tolist(), key_lengths.tolist(), strict=True))
+    order = sorted(range(len(pairs)), key=lambda n: max(pairs[n]))
+    groups, members, needed, longest = [], [], 0, (0, 0)
+    for n in order:
+        area = pairs[n][0] * pairs[n][1]
+        block = (max(longest[0], pairs[n][0]), max(longest[1], pairs[n][1]))
+        if members and block[0] * block[1] * (len(members) + 1) > _WASTE * (needed + area):
+            groups.append(members)
+            members, needed, block = [], 0, pairs[n]
+        members, needed, longest = [*members, n], needed + area, block
+    groups.append(members)
+    return [_group(torch.tensor(sorted(members)), query_lengths, key_lengths) for members in groups]
+
+
+def _group(members: Tensor, query_lengths: Tensor, key_lengths: Tensor) -> Group:
+    """Where the tokens of `members` stand in their padded block."""
+    queries, query_slots, query_tokens = _places(members, query_lengths)
+    keys, key_slots, key_tokens = _places(members, key_lengths)
+    is_key = torch.arange(keys) < key_lengths[members, None]
+    allowed = None if is_key.all() else is_key[:, None, None, :]
+    return Group(len(members), queries, keys, query_slots, query_tokens, key_slots, key_tokens, allowed)
+
+
+def _places(members: Tensor, lengths: Tensor) -> tuple[int, Tensor, Tensor | None]:
+    """The longest of the members, their tokens' places in the padded block, and in the packed row."""
+    own = lengths[members]
+    longest = int(own.max())
+    inside = torch.arange(int(own.sum())) - (own.cumsum(0) - own).repeat_interleave(own)
+    slots = inside + torch.arange(len(members)).repeat_interleave(own) * longest
+    if len(members) == len(lengths):
+        return longest, slots, None
+    return longest, slots, inside + (lengths.cumsum(0) - lengths)[members].repeat_interleave(own)
+
+
+CAUSAL = Causal()
+
+
+def causal() -> Mask:
+    """Each position sees itself and the past."""
+    return CAUSAL
+
+
+def documents(query_lengths: Tensor, key_lengths: Tensor | None = None) -> Documents:
+    """Packed sequences see themselves; with `key_lengths`, each sees its partner (a target its source)."""
+    return Documents(query_lengths, query_lengths if key_lengths is None else key_lengths)
+
+
+def padding(is_token: Tensor) -> Mask:
+    """Keys which hold a token; `is_token` is boolean [B, S]."""
+    return Mask(lambda b, h, i, j: is_token[b, j])
+
+
+def banded(width: int) -> Mask:
+    """The last `width` positions, itself included (Brown et al. 2020, section 2.1)."""
+    return Mask(lambda b, h, i, j: (j <= i) & (i - j < width))
+
+
+def strided(stride: int) -> Mask:
+    """Every `stride`-th past position (Child et al. 2019, section 4.2)."""
+    return Mask(lambda b, h, i, j: (j <= i) & ((i - j) % stride == 0))
+
+
+def fixed(stride: int, summary: int) -> Mask:
+    """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.2)."""
+    return Mask(lambda b, h, i, j: (j <= i) & ((j // stride == i // stride) | (j % stride >= stride - summary)))
+
+
+def permuted(order: Tensor, *, sees_itself: bool) -> Mask:
+    """Keys which come earlier in the factorisation order (Yang et al. 2019, section 2.3); `order` is [B, S]."""
+    if sees_itself:
+        return Mask(lambda b, h, i, j: order[b, j] <= order[b, i])
+    return Mask(lambda b, h, i, j: order[b, j] < order[b, i])

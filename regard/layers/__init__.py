@@ -1,0 +1,1 @@
+"""Bricks without modes, which the models are made of."""

@@ -1,0 +1,88 @@
+"""What a decoder keeps between its steps. Every state can be re-ordered, which is all that beam search asks.
+
+The rows of a state are hypotheses, `beams` of them for each sentence, those of one sentence together. What belongs to
+the sentence (the encoder's output) is kept once a sentence, however many hypotheses it has.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+
+class State(Protocol):
+    """What `start` makes, and `step` takes and gives back."""
+
+    beams: int
+
+    def select(self, rows: Tensor) -> Self:
+        """Keep the hypotheses `rows` [R'], in that order; rows may repeat.
+
+        Each run of `beams` rows comes from one sentence, so a sentence is kept or dropped whole.
+        """
+        ...
+
+    def widen(self, beams: int) -> Self:
+        """`beams` equal hypotheses for each sentence, where there was one."""
+        ...
+
+
+def of_sentences(source: tuple[Tensor, ...], rows: Tensor, beams: int) -> tuple[Tensor, ...]:
+    """What belongs to sentences [B, ...], for those whose hypotheses `rows` are kept; untouched when all are."""
+    kept = rows[::beams] // beams
+    if not source or torch.equal(kept, torch.arange(len(source[0]), device=kept.device)):
+        return source
+    return tuple(x[kept] for x in source)
+
+
+class KeyValueCache:
+    """Keys and values of past positions, [R, H, S, K] each, in memory which grows by doubling."""
+
+    def __init__(self, key: Tensor | None = None, value: Tensor | None = None, length: int = 0):
+        self._key, self._value, self.length = key, value, length
+
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the keys and values of new positions [R, H, T, K]; gives all of them."""
+        needed = self.length + key.shape[-2]
+        if self._key is None or self._value is None:
+            self._key, self._value = (x.new_empty(*x.shape[:-2], max(16, needed), x.shape[-1]) for x in (key, value))
+        elif needed > self._key.shape[-2]:
+            room = self._key.new_empty(*self._key.shape[:-2], needed, self._key.shape[-1])
+            self._key, self._value = torch.cat([self._key, room], -2), torch.cat([self._value, room], -2)
+        self._key[..., self.length : needed, :], self._value[..., self.length : needed, :] = key, value
+        self.length = needed
+        return self._key[..., :needed, :], self._value[..., :needed, :]
+
+    def select(self, rows: Tensor) -> "KeyValueCache":
+        """Keep rows, in that order; rows may repeat."""
+        if self._key is None or self._value is None:
+            return self
+        key, value = (_rows(x, rows, self.length) for x in (self._key, self._value))
+        return KeyValueCache(key, value, self.length)
+
+
+def _rows(x: Tensor, rows: Tensor, length: int) -> Tensor:
+    """Rows [R', H, capacity, K] of a cache, of which the first `length` positions are copied."""
+    result = x.new_empty(len(rows), *x.shape[1:])
+    result[:, :, :length] = x[:, :, :length].index_select(0, rows)
+    return result
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """The state of a recurrent decoder: tensors which belong to hypotheses, and tensors which belong to sentences."""
+
+    own: tuple[Tensor, ...]  # [R, ...]
+    source: tuple[Tensor, ...] = ()  # [B, ...]
+    beams: int = 1
+    alignment: Tensor | None = None  # weights over the source at the last step, [R, S]
+
+    def select(self, rows: Tensor) -> "Recurrent":
+        """Keep the hypotheses `rows`."""
+        own = tuple(x[rows] for x in self.own)
+        return replace(self, own=own, source=of_sentences(self.source, rows, self.beams), alignment=None)
+
+    def widen(self, beams: int) -> "Recurrent":
+        """`beams` equal hypotheses for each sentence."""
+        return replace(self, own=tuple(x.repeat_interleave(beams, 0) for x in self.own), beams=beams, alignment=None)

@@ -1,0 +1,29 @@
+"""One file a paper, and the one registry: a plain dict."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from regard.models.encoder_decoder import ENCODER_DECODER_SIZES, EncoderDecoder, EncoderDecoderConfig
+from regard.models.rnnsearch import RNNSEARCH_SIZES, RNNSearch, RNNSearchConfig
+from regard.models.seq2seq import SEQ2SEQ_SIZES, Seq2Seq, Seq2SeqConfig
+from regard.models.transformer import TRANSFORMER_SIZES, PreNormTransformer, Transformer, TransformerConfig
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the library: its class, its configuration and the named sizes of it."""
+
+    model: Any
+    config: Any
+    sizes: dict[str, Any]
+
+
+MODELS: dict[str, Entry] = {
+    "seq2seq": Entry(Seq2Seq, Seq2SeqConfig, SEQ2SEQ_SIZES),
+    "encoder-decoder": Entry(EncoderDecoder, EncoderDecoderConfig, ENCODER_DECODER_SIZES),
+    "rnnsearch": Entry(RNNSearch, RNNSearchConfig, RNNSEARCH_SIZES),
+    "transformer": Entry(Transformer, TransformerConfig, TRANSFORMER_SIZES),
+    "transformer-prenorm": Entry(PreNormTransformer, TransformerConfig, TRANSFORMER_SIZES),
+}
+
+__all__ = ["MODELS", "Entry"]

@@ -1,0 +1,236 @@
+"""Transformer: Attention Is All You Need.
+
+Ashish Vaswani, Noam Shazeer, Niki Parmar, Jakob Uszkoreit, Llion Jones, Aidan N. Gomez, Lukasz Kaiser, Illia
+Polosukhin, 2017. An encoder-decoder of attention and feed-forward layers alone.
+
+Details which the paper leaves open are those of the authors' code (its setting `transformer_base_v1`): projections of
+attention without biases, layer norms with epsilon 1e-6, targets shifted right with a zero vector in the first place.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from regard.attention.masks import Mask, causal, documents, padding
+from regard.attention.packing import Packed
+from regard.layers.attention import HeadProjections, MultiHeadAttention, SourceAttention
+from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
+from regard.layers.dropout import Dropout
+from regard.layers.initialise import tensor2tensor
+from regard.layers.positions import sinusoids
+from regard.layers.state import KeyValueCache, of_sentences
+
+EPSILON = 1e-6  # of layer norms, from the code
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes, table 3."""
+
+    vocabulary: int = 37000  # shared by source and target, section 5.1
+    width: int = 512  # d_model
+    depth: int = 6  # N
+    heads: int = 8  # h
+    hidden: int = 2048  # d_ff
+    dropout: float = 0.1  # P_drop
+
+
+TRANSFORMER_SIZES = {
+    "base": TransformerConfig(),
+    "big": TransformerConfig(width=1024, heads=16, hidden=4096, dropout=0.3),
+    "small": TransformerConfig(width=256, depth=3, heads=4, hidden=1024),
+    "tiny": TransformerConfig(width=128, depth=2, heads=4, hidden=512),
+}
+
+
+class DecoderBlock(PostNormBlock):
+    """Self-attention, attention to the source, feed-forward: each with its residual and norm (figure 1, right)."""
+
+    def __init__(
+        self,
+        attention: MultiHeadAttention,
+        source_attention: SourceAttention,
+        feed_forward: FeedForward,
+        width: int,
+        *,
+        dropout: float,
+        epsilon: float,
+    ):
+        super().__init__(attention, feed_forward, width, dropout=dropout, epsilon=epsilon)
+        self.source_attention, self.source_norm = source_attention, nn.LayerNorm(width, epsilon)
+
+    def forward(self, x: Tensor, *, source: tuple[Tensor, Tensor], source_mask: Mask | None, **attention) -> Tensor:
+        """x [B, T, D]; `source` are keys and values of the encoder's output, [B, H, S, K] each."""
+        x = self.attention_norm(x + self.dropout(self.attention(x, **attention)))
+        x = self.source_norm(x + self.dropout(self.source_attention(x, source=source, mask=source_mask)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+class PreNormDecoderBlock(PreNormBlock):
+    """The same three sublayers, each of which reads the norm of what is added to."""
+
+    def __init__(
+        self,
+        attention: MultiHeadAttention,
+        source_attention: SourceAttention,
+        feed_forward: FeedForward,
+        width: int,
+        *,
+        dropout: float,
+        epsilon: float,
+    ):
+        super().__init__(attention, feed_forward, width, dropout=dropout, epsilon=epsilon)
+        self.source_attention, self.source_norm = source_attention, nn.LayerNorm(width, epsilon)
+
+    def forward(self, x: Tensor, *, source: tuple[Tensor, Tensor], source_mask: Mask | None, **attention) -> Tensor:
+        """x [B, T, D]; `source` are keys and values of the encoder's output, [B, H, S, K] each."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), **attention))
+        x = x + self.dropout(self.source_attention(self.source_norm(x), source=source, mask=source_mask))
+        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+
+
+@dataclass(frozen=True)
+class TransformerState:
+    """What the decoder keeps: keys and values of its own past, and of the source."""
+
+    length: int  # tokens already read
+    past: tuple[KeyValueCache, ...]  # one a layer
+    source: tuple[Tensor, ...]  # is_token [B, S], then the keys [B, H, S, K] and values of each layer in turn
+    beams: int = 1
+
+    def select(self, rows: Tensor) -> "TransformerState":
+        """Keep the hypotheses `rows`."""
+        past = tuple(cache.select(rows) for cache in self.past)
+        return replace(self, past=past, source=of_sentences(self.source, rows, self.beams))
+
+    def widen(self, beams: int) -> "TransformerState":
+        """`beams` equal hypotheses for each sentence; only before the first step."""
+        return replace(self, beams=beams)
+
+
+class Transformer(nn.Module):
+    """Post-norm encoder and decoder around one shared embedding (figure 1)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.config = c = config
+        self.token = nn.Embedding(c.vocabulary, c.width)
+        self.dropout = Dropout(c.dropout)
+        self.encoder = Stack(self.encoder_block() for _ in range(c.depth))
+        self.decoder = Stack(self.decoder_block() for _ in range(c.depth))
+        self.encoder_end, self.decoder_end = self.end(), self.end()
+        self.output = nn.Linear(c.width, c.vocabulary, bias=False)
+        tensor2tensor(self, self.token, [m.projection.weight for m in self.modules() if isinstance(m, HeadProjections)])
+        self.output.weight = self.token.weight  # "we share the same weight matrix", section 3.4
+
+    def encoder_block(self) -> PostNormBlock | PreNormBlock:
+        """One layer of the encoder, section 3.1."""
+        c = self.config
+        attention, feed_forward = (
+            MultiHeadAttention(c.width, c.heads, bias=False),
+            FeedForward(c.width, c.hidden, F.relu),
+        )
+        return PostNormBlock(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+
+    def decoder_block(self) -> "DecoderBlock | PreNormDecoderBlock":
+        """One layer of the decoder, section 3.1."""
+        c = self.config
+        attention, source = (
+            MultiHeadAttention(c.width, c.heads, bias=False),
+            SourceAttention(c.width, c.heads, bias=False),
+        )
+        feed_forward = FeedForward(c.width, c.hidden, F.relu)
+        return DecoderBlock(attention, source, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+
+    def end(self) -> nn.Module:
+        """What follows the last block of a stack: nothing, where blocks end with a norm."""
+        return nn.Identity()
+
+    def positions(self, count: int, device: torch.device) -> Tensor:
+        """Encodings of the first positions, [count, D] (section 3.5)."""
+        return sinusoids(torch.arange(count, device=device), self.config.width)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Embeddings times sqrt(d_model), section 3.4."""
+        return self.token(tokens) * self.config.width**0.5
+
+    def place(self, x: Tensor, tokens: Packed) -> Tensor:
+        """Embeddings [N, D] with their positions, as one packed row [1, N, D]."""
+        table = self.positions(int(tokens.lengths.max()), x.device).to(x.dtype)
+        return self.dropout(x + table[tokens.positions])[None]
+
+    def encode(self, source: Packed) -> Tensor:
+        """Packed source -> its representation [1, N, D]."""
+        x = self.place(self.embed(source.tokens), source)
+        mask = documents(source.lengths)
+        for block in self.encoder:
+            x = block(x, mask=mask)
+        return self.encoder_end(x)
+
+    def hidden(self, source: Packed, target: Packed) -> Tensor:
+        """What the output layer reads at every target token, [N_target, D]."""
+        memory = self.encode(source)
+        before = self.embed(target.tokens).roll(1, 0).masked_fill(target.is_first[:, None], 0.0)
+        x = self.place(before, target)
+        mask, source_mask = causal() & documents(target.lengths), documents(target.lengths, source.lengths)
+        for block in self.decoder:
+            source_keys = block.source_attention.keys_and_values(memory)
+            x = block(x, source=source_keys, source_mask=source_mask, mask=mask)
+        return self.decoder_end(x)[0]
+
+    def forward(self, source: Packed, target: Packed) -> Tensor:
+        """Scores of every target token, given those before it: [N_target, V]."""
+        return self.output(self.hidden(source, target))
+
+    def start(self, source: Packed) -> TransformerState:
+        """Encode the sources, and make their keys and values for every layer once."""
+        memory = pad_sequence(source.unpack(self.encode(source)[0]), batch_first=True)  # [B, S, D]
+        is_token = (torch.arange(memory.shape[1]) < source.lengths[:, None]).to(memory.device)
+        made = [block.source_attention.keys_and_values(memory) for block in self.decoder]
+        kept = (is_token, *(x.contiguous() for layer in made for x in layer))
+        return TransformerState(0, tuple(KeyValueCache() for _ in self.decoder), kept)
+
+    def step(self, tokens: Tensor | None, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
+        is_token, *made = state.source
+        rows = len(is_token) * state.beams
+        x = made[0].new_zeros(rows, self.config.width) if tokens is None else self.embed(tokens)
+        x = (x + self.positions(state.length + 1, x.device)[-1].to(x.dtype))[:, None]
+        mask = padding(is_token)
+        for number, (block, cache) in enumerate(zip(self.decoder, state.past, strict=True)):
+            source = made[2 * number], made[2 * number + 1]
+            x = block(x, source=source, source_mask=mask, cache=cache)
+        return self.output(self.decoder_end(x)[:, 0]), replace(state, length=state.length + 1)
+
+
+class PreNormTransformer(Transformer):
+    """The same network with the norm inside each residual branch, and one more at the end of each stack.
+
+    What the authors' code later made its default (`transformer_base`), which trains more easily when deep.
+    """
+
+    def encoder_block(self) -> PostNormBlock | PreNormBlock:
+        """One layer of the encoder."""
+        c = self.config
+        attention, feed_forward = (
+            MultiHeadAttention(c.width, c.heads, bias=False),
+            FeedForward(c.width, c.hidden, F.relu),
+        )
+        return PreNormBlock(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+
+    def decoder_block(self) -> "DecoderBlock | PreNormDecoderBlock":
+        """One layer of the decoder."""
+        c = self.config
+        attention, source = (
+            MultiHeadAttention(c.width, c.heads, bias=False),
+            SourceAttention(c.width, c.heads, bias=False),
+        )
+        feed_forward = FeedForward(c.width, c.hidden, F.relu)
+        return PreNormDecoderBlock(attention, source, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+
+    def end(self) -> nn.Module:
+        """The norm after the last block."""
+        return nn.LayerNorm(self.config.width, EPSILON)

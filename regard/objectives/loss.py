@@ -1,0 +1,96 @@
+"""Losses over a vocabulary, computed in slices so that the scores of a whole batch never exist at once."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Rows of scores which exist at a time.
+_SLICE = 512
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What is minimised and what is reported, summed over a batch; who divides knows the counts of all batches."""
+
+    total: Tensor  # what is minimised, a scalar with a gradient
+    log_likelihood: Tensor  # summed log-probability of the targets, in nats
+    tokens: int  # targets over which both are summed
+    sequences: int
+
+
+def smoothed_cross_entropy(
+    hidden: Tensor, output: nn.Linear, targets: Tensor, *, smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Summed cross-entropy of `output(hidden)` [N, V] and targets [N], and the targets' summed log-probability.
+
+    With smoothing e, the target has probability 1 - e and every other word e / (V - 1); the entropy of that
+    distribution is subtracted, so that a perfect fit costs nothing (Vaswani et al. 2017, section 5.4, as in their code;
+    `torch.nn.functional.cross_entropy` spreads e over the target too).
+    """
+    if not 0.0 <= smoothing < 1.0:
+        raise ValueError(f"label smoothing lies in [0, 1), got {smoothing}")
+    dtype = (
+        torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else hidden.dtype
+    )
+    return _SlicedCrossEntropy.apply(hidden.to(dtype), output.weight, output.bias, targets, smoothing)
+
+
+class _SlicedCrossEntropy(torch.autograd.Function):
+    """The gradient is made together with the loss, slice by slice."""
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, smoothing):  # pyright: ignore[reportIncompatibleMethodOverride]
+        with torch.autocast(hidden.device.type, enabled=False):
+            return _SlicedCrossEntropy._slices(ctx, hidden, weight, bias, targets, smoothing)
+
+    @staticmethod
+    def _slices(ctx, hidden, weight, bias, targets, smoothing):
+        V = len(weight)
+        sure, unsure = 1.0 - smoothing, smoothing / (V - 1) if V > 1 else 0.0
+        entropy = -sure * math.log(sure) - (V - 1) * (unsure * math.log(unsure) if unsure else 0.0)
+        wanted = any(ctx.needs_input_grad[:3])
+        exact = torch.promote_types(hidden.dtype, torch.float32)
+        matrix = weight.to(hidden.dtype)
+        to_hidden, to_weight = (
+            (torch.empty_like(hidden), torch.zeros_like(weight)) if wanted else (hidden[:0], weight[:0])
+        )
+        to_bias = torch.zeros_like(bias) if wanted and bias is not None else None
+        total, likelihood = hidden.new_zeros((), dtype=exact), hidden.new_zeros((), dtype=exact)
+        for first in range(0, len(targets), _SLICE):
+            here = slice(first, first + _SLICE)
+            scores = F.linear(hidden[here], matrix, None if bias is None else bias.to(hidden.dtype)).to(exact)
+            target = targets[here, None]
+            norm = scores.logsumexp(1, keepdim=True)
+            gold = (scores.gather(1, target) - norm).sum()
+            likelihood += gold
+            total -= (sure - unsure) * gold
+            if unsure:
+                total -= unsure * (scores.sum() - V * norm.sum())
+            if wanted:
+                gradient = scores.sub_(norm).exp_()
+                if unsure:
+                    gradient -= unsure
+                gradient.scatter_add_(1, target, gradient.new_full(target.shape, unsure - sure))
+                gradient = gradient.to(hidden.dtype)
+                torch.mm(gradient, matrix, out=to_hidden[here])
+                if to_weight.dtype == gradient.dtype:
+                    to_weight.addmm_(gradient.T, hidden[here])
+                else:
+                    to_weight += gradient.T @ hidden[here]
+                if to_bias is not None:
+                    to_bias += gradient.sum(0)
+        total -= len(targets) * entropy
+        ctx.mark_non_differentiable(likelihood)
+        if wanted:
+            ctx.save_for_backward(to_hidden, to_weight, to_bias)
+        return total, likelihood
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, to_total, _):  # pyright: ignore[reportIncompatibleMethodOverride]
+        scaled = (None if gradient is None else gradient * to_total for gradient in ctx.saved_tensors)
+        return *scaled, None, None

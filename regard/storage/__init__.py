@@ -1,0 +1,1 @@
+"""What lies on disk: whole files, weights, model directories."""
