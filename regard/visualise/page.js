@@ -1,0 +1,241 @@
+"use strict";
+
+// What is on show, and the page around the pictures. page.py puts this file last, after weights.js, overview.js,
+// matrix.js and links.js, into one script. Tokens come from anywhere: they only ever become text, never markup.
+
+const MEAN = -1; // stands for the mean over all heads where a head is named
+
+const $ = (id) => document.getElementById(id);
+const titles = JSON.parse($("titles").textContent);
+const blocks = document.querySelectorAll("script.example");
+const state = { example: 0, map: null, head: MEAN, view: "matrix", shading: "root", zoom: 0 };
+let example = null; // the parsed example on show
+let shown = null; // {element, relayout, follow, clear, cell} of the enlarged picture
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") element.textContent = value;
+    else if (name === "class") element.className = value;
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value);
+  }
+  element.append(...children);
+  return element;
+}
+
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+const number = (value) => value.toFixed(4);
+
+const isPattern = (drawing) => drawing.kind === "pattern";
+
+function headName(drawing, head) {
+  if (drawing.heads === 1) return "";
+  return head === MEAN ? `mean of ${drawing.heads} heads` : `head ${head}`;
+}
+
+function showExample() {
+  example = JSON.parse(blocks[state.example].textContent);
+  $("example").value = state.example;
+  $("previous").disabled = state.example === 0;
+  $("next").disabled = state.example === titles.length - 1;
+  $("count").textContent = `${state.example + 1} of ${titles.length}`;
+  $("text").replaceChildren(
+    ...example.text.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]),
+  );
+  const groups = new Map();
+  for (const drawing of example.drawings) {
+    if (!groups.has(drawing.kind)) groups.set(drawing.kind, []);
+    groups.get(drawing.kind).push(drawing);
+  }
+  $("map").replaceChildren(
+    ...[...groups].map(([kind, drawings]) =>
+      make(
+        "optgroup",
+        { label: example.kinds[kind] },
+        ...drawings.map(({ name, title }) => make("option", { value: name, text: title, title: name })),
+      ),
+    ),
+  );
+  $("map").disabled = example.drawings.length === 1;
+  settle();
+  showOverview(groups);
+  showDetail();
+}
+
+// Replace what this example does not have by what it has: the last cross-attention, which aligns best, or the first.
+function settle() {
+  const { drawings } = example;
+  let drawing = drawings.find((one) => one.name === state.map);
+  drawing ??= drawings.findLast((one) => one.kind === "cross") ?? drawings[0];
+  state.map = drawing.name;
+  const heads = headsOf(drawing);
+  if (!heads.includes(state.head)) state.head = heads[0];
+  return drawing;
+}
+
+const headsOf = (drawing) => {
+  const heads = Array.from({ length: drawing.heads }, (_, head) => head);
+  return drawing.heads === 1 || isPattern(drawing) ? heads : [MEAN, ...heads];
+};
+
+function choose(changes) {
+  const before = { ...state };
+  Object.assign(state, changes);
+  if (state.map !== before.map || state.head !== before.head) shown?.clear();
+  if (state.example !== before.example) return showExample();
+  if (state.shading !== before.shading) drawTiles();
+  showDetail();
+}
+
+let turn = 0;
+
+async function showDetail() {
+  const drawing = settle();
+  const mine = ++turn;
+  $("map").value = drawing.name;
+  $("head").hidden = drawing.heads === 1;
+  $("head").replaceChildren(
+    ...headsOf(drawing).map((head) => make("option", { value: head, text: headName(drawing, head) })),
+  );
+  $("head").value = state.head;
+  for (const button of document.querySelectorAll("[data-view]")) {
+    const isChosen = button.dataset.view === state.view;
+    button.setAttribute("aria-checked", isChosen);
+    button.tabIndex = isChosen ? 0 : -1;
+  }
+  $("zoom").hidden = state.view !== "matrix";
+  $("shadings").hidden = isPattern(drawing);
+  $("shading").value = state.shading;
+  mark();
+  remember();
+  const weights = await weightsOf(drawing);
+  if (mine !== turn) return; // something else was chosen meanwhile
+  const values = weights.head(state.head);
+  showLegend(drawing, values);
+  tip.hide();
+  const queries = example.tokens[drawing.queries];
+  const keys = example.tokens[drawing.keys];
+  const name = [drawing.title, headName(drawing, state.head)].filter(Boolean).join(", ");
+  const weight = (i, j) => values[i * keys.length + j] / STEPS;
+  const subject = { drawing, values, queries, keys, weight, name, shading: shadingOf(drawing, largestOf(values)) };
+  shown = state.view === "links" ? linksOf(subject) : matrixOf(subject);
+  $("picture").replaceChildren(shown.element);
+  shown.relayout();
+}
+
+function showLegend(drawing, values) {
+  const legend = $("legend");
+  if (isPattern(drawing)) {
+    const swatch = (text, shade) => {
+      const box = make("i");
+      box.style.background = colour(shade);
+      return make("span", { class: "swatch" }, box, text);
+    };
+    legend.replaceChildren(swatch("may attend", 190), swatch("may not", 0));
+    return;
+  }
+  const largest = largestOf(values);
+  const shading = shadingOf(drawing, largest);
+  const canvas = make("canvas", { width: 256, height: 1, "aria-hidden": "true" });
+  const image = new ImageData(new Uint8ClampedArray(palette.slice().buffer), 256, 1);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  const ticks = { root: [0, 0.1, 0.25, 0.5, 1], linear: [0, 0.25, 0.5, 0.75, 1], largest: [0, largest / 2, largest] };
+  const spans = ticks[state.shading].map((tick) => {
+    const span = make("span", { text: Number(tick.toPrecision(2)) });
+    span.style.left = `${(shading(tick) / 255) * 100}%`;
+    return span;
+  });
+  legend.replaceChildren(make("div", { class: "ramp" }, canvas, ...spans));
+}
+
+const tip = {
+  show(x, y, content) {
+    const box = $("tip");
+    box.replaceChildren(...content);
+    box.hidden = false;
+    const { width, height } = box.getBoundingClientRect();
+    const left = x + 18 + width < innerWidth - 8 ? x + 18 : x - 18 - width;
+    const top = y - 14 - height > 8 ? y - 14 - height : y + 22;
+    box.style.left = `${clamp(left, 8, Math.max(8, innerWidth - width - 8))}px`;
+    box.style.top = `${clamp(top, 8, Math.max(8, innerHeight - height - 8))}px`;
+  },
+  hide() {
+    $("tip").hidden = true;
+  },
+};
+
+function remember() {
+  const parts = new URLSearchParams({ example: state.example, map: state.map });
+  parts.set("head", state.head === MEAN ? "mean" : state.head);
+  parts.set("view", state.view);
+  if (state.shading !== "root") parts.set("shading", state.shading);
+  try {
+    history.replaceState(null, "", `#${parts}`);
+  } catch {
+    // A page inside a frame without an address of its own has nowhere to remember it.
+  }
+}
+
+function recall() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  const whole = (name) => (/^\d{1,9}$/.test(parts.get(name) ?? "") ? Number(parts.get(name)) : null);
+  state.example = Math.min(whole("example") ?? 0, titles.length - 1);
+  state.map = parts.get("map");
+  state.head = whole("head") ?? MEAN;
+  if (["matrix", "links"].includes(parts.get("view"))) state.view = parts.get("view");
+  if (["root", "linear", "largest"].includes(parts.get("shading"))) state.shading = parts.get("shading");
+}
+
+function start() {
+  readPalette();
+  recall();
+  $("example").replaceChildren(...titles.map((title, k) => make("option", { value: k, text: title })));
+  $("examples").hidden = titles.length === 1;
+  $("example").addEventListener("change", (event) => choose({ example: Number(event.target.value) }));
+  $("previous").addEventListener("click", () => choose({ example: state.example - 1 }));
+  $("next").addEventListener("click", () => choose({ example: state.example + 1 }));
+  $("map").addEventListener("change", (event) => choose({ map: event.target.value }));
+  $("head").addEventListener("change", (event) => choose({ head: Number(event.target.value) }));
+  $("shading").addEventListener("change", (event) => choose({ shading: event.target.value }));
+  const views = [...document.querySelectorAll("[data-view]")];
+  for (const button of views) {
+    button.addEventListener("click", () => choose({ view: button.dataset.view }));
+    button.addEventListener("keydown", (event) => {
+      if (!["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].includes(event.key)) return;
+      event.preventDefault();
+      const other = views.find((one) => one !== button);
+      choose({ view: other.dataset.view });
+      other.focus();
+    });
+  }
+  $("smaller").addEventListener("click", () => zoom(-1));
+  $("larger").addEventListener("click", () => zoom(1));
+  $("fit").addEventListener("click", () => {
+    state.zoom = 0;
+    shown.relayout();
+  });
+  addEventListener("hashchange", () => {
+    recall();
+    showExample();
+  });
+  addEventListener("scroll", () => shown?.follow(), { passive: true });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    readPalette();
+    drawTiles();
+    showDetail();
+  });
+  let width = 0;
+  new ResizeObserver(() => {
+    if ($("picture").clientWidth === width) return;
+    width = $("picture").clientWidth;
+    shown?.relayout();
+  }).observe($("picture"));
+  showExample();
+}
+
+addEventListener("unhandledrejection", (event) => {
+  const problem = `This picture could not be drawn: ${event.reason?.message ?? event.reason}`;
+  $("picture").replaceChildren(make("p", { class: "problem", role: "alert", text: problem }));
+});
+start();
