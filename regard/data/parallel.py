@@ -1,0 +1,349 @@
+"""Parallel text as a stream of pairs, each of which knows where it stands.
+
+Plain files end a line with a line feed (or carriage return and line feed) and with nothing else: a line separator
+U+2028 or a form feed inside a sentence does not shift one side against the other. A byte order mark at the head of a
+file is dropped, and so are spaces at the ends of a sentence.
+
+A line which cannot be used is an error which names file and line; or, where a `Skipped` is handed in, it is counted and
+passed over. Files of different length are an error always, since nobody can say which of their lines belong together.
+"""
+
+import bz2
+import gzip
+import hashlib
+import json
+import lzma
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from io import BufferedIOBase
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from regard.data.dates import SPLITS, dates
+
+LONGEST_LINE = 1 << 24  # bytes; a file without line ends is found out before it fills the memory
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+COMPRESSED: dict[str, Callable[[Path], BufferedIOBase]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+TABLES = (".tsv", ".tab")
+RECORDS = (".jsonl", ".ndjson")
+HUB = "hub:"
+DATES = "dates"
+
+
+class Pair(NamedTuple):
+    """A source, a target, and where they stand."""
+
+    source: str
+    target: str
+    file: str = ""
+    line: int = 0  # counted from 1
+
+    @property
+    def place(self) -> str:
+        """`file:line`."""
+        return f"{self.file or 'pair'}:{self.line}"
+
+
+class Skipped(Counter[str]):
+    """How many pairs were passed over, by reason."""
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.most_common())
+        noun = "pair" if self.total() == 1 else "pairs"
+        return f"skipped {self.total():,} {noun}: {reasons}" if self else "skipped no pair"
+
+
+class Unusable(ValueError):
+    """A pair which cannot be used, with the reason under which it is counted."""
+
+    def __init__(self, reason: str, place: str, what: str):
+        super().__init__(f"{place}: {what}")
+        self.reason = reason
+
+    def count_or_raise(self, skipped: Skipped | None) -> None:
+        """Count the pair where skipping is asked for, and stop where it is not."""
+        if skipped is None:
+            raise self
+        skipped[self.reason] += 1
+
+
+@dataclass(frozen=True)
+class ParallelText:
+    """Where parallel text is found.
+
+    Two plain files: `ParallelText("train.de", "train.en")`. A table: `ParallelText("train.tsv", columns=("1", "2"))`
+    takes columns by number, counted from 1, from a file without a header, and by name from one with. JSON Lines:
+    `ParallelText("train.jsonl", columns=("de", "en"))`; a dot enters an inner object (`translation.de`). The Hugging
+    Face hub: `ParallelText("hub:bentrevett/multi30k", columns=("de", "en"))`. The embedded corpus:
+    `ParallelText("dates", count=100_000, seed=1)`. Files may be compressed (.gz, .bz2, .xz).
+
+    Raises:
+        ValueError: if the fields do not say one of these.
+    """
+
+    path: str
+    target_path: str = ""
+    columns: tuple[str, str] | tuple[()] = ()
+    split: str = "train"  # of hub data and of dates
+    subset: str = ""  # a hub data set's configuration
+    longest: int = 10_000  # characters of one side
+    count: int = 0  # of dates, where it must be given; elsewhere the first so many pairs, 0 for all
+    seed: int = 0  # of dates
+
+    def __post_init__(self):
+        if isinstance(self.columns, str):
+            raise ValueError(f"columns must be two names, got {self.columns!r}")
+        object.__setattr__(self, "columns", tuple(str(column) for column in self.columns))  # a TOML file has lists
+        if not self.path:
+            raise ValueError("path must name a file, hub:OWNER/NAME or dates, got nothing")
+        if self.longest < 1:
+            raise ValueError(f"longest must be 1 or more characters, got {self.longest}")
+        if self.count < 0 or self.seed < 0:
+            raise ValueError(f"count and seed must not be negative, got {self.count} and {self.seed}")
+        if self.kind == "plain":
+            if not self.target_path:
+                raise ValueError(
+                    f"a plain file needs the other side's in target_path, got {self.path!r} alone; a file with both "
+                    f"sides must end in {', '.join(TABLES + RECORDS)}"
+                )
+            if self.columns:
+                raise ValueError(f"two plain files have no columns, got columns={self.columns}")
+        elif self.target_path:
+            raise ValueError(f"target_path goes with a plain file, got path={self.path!r}")
+        elif self.kind == DATES:
+            if self.columns:
+                raise ValueError(f"dates have no columns, got columns={self.columns}")
+            if not self.count:
+                raise ValueError("dates need count, the number of examples, got none")
+            if self.split not in SPLITS:
+                raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {self.split!r}")
+        elif len(self.columns) != 2 or not all(self.columns):
+            raise ValueError(f"{self.path} needs two columns, of the source and of the target, got {self.columns}")
+        elif self.kind == "table" and "0" in self.columns:
+            raise ValueError(f"columns are counted from 1, got {self.columns}")
+
+    @property
+    def kind(self) -> str:
+        """One of plain, table, records, hub, dates."""
+        if self.path == DATES:
+            return DATES
+        if self.path.startswith(HUB):
+            return "hub"
+        if self.target_path:
+            return "plain"
+        suffixes = [suffix for suffix in Path(self.path).suffixes if suffix not in COMPRESSED]
+        last = suffixes[-1] if suffixes else ""
+        return "table" if last in TABLES else "records" if last in RECORDS else "plain"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files which are read."""
+        if self.kind in ("hub", DATES):
+            return ()
+        return tuple(Path(path) for path in (self.path, self.target_path) if path)
+
+    def read(self, skipped: Skipped | None = None) -> Iterator[Pair]:
+        """Every pair, in order; with `skipped`, unusable ones are counted there and passed over.
+
+        Raises:
+            FileNotFoundError: if a file is not there.
+            ValueError: if a line cannot be used and nothing may be skipped, or the sides differ in length.
+        """
+        if self.kind == DATES:
+            examples = dates(self.split, self.count, self.seed)
+            return (Pair(source, target, DATES, number) for number, (source, target) in enumerate(examples, 1))
+        for path in self.files:
+            if not path.is_file():
+                raise FileNotFoundError(f"no file {path}")
+        rows = {"plain": self._plain, "table": self._table, "records": self._records, "hub": self._hub}[self.kind]
+        usable = self._usable(rows(), skipped)
+        return islice(usable, self.count) if self.count else usable
+
+    def fingerprint(self) -> str:
+        """A hash which changes when the text does, as far as that can be told without reading it.
+
+        Of files it takes path, size and time of change; of hub data the name, not the revision; of dates the version of
+        Babel.
+        """
+        about: list[object] = [repr(self)]
+        for path in self.files:
+            if not path.is_file():
+                raise FileNotFoundError(f"no file {path}")
+            status = path.stat()
+            about.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
+        if self.kind == DATES:
+            from importlib.metadata import version
+
+            about.append(version("babel"))
+        return hashlib.sha256(repr(about).encode()).hexdigest()
+
+    def _usable(self, rows: "Iterable[Pair | Unusable]", skipped: Skipped | None) -> Iterator[Pair]:
+        """Pairs with two sides of a sensible length; others are counted or raised."""
+        for row in rows:
+            if isinstance(row, Unusable):
+                row.count_or_raise(skipped)
+                continue
+            pair = row._replace(source=row.source.strip(), target=row.target.strip())
+            fault = self._fault(pair)
+            if fault is None:
+                yield pair
+            else:
+                fault.count_or_raise(skipped)
+
+    def _fault(self, pair: Pair) -> Unusable | None:
+        """Why a pair cannot be used, or None."""
+        for side, text in (("source", pair.source), ("target", pair.target)):
+            if not text:
+                return Unusable(f"with an empty {side}", pair.place, f"the {side} is empty")
+            if len(text) > self.longest:
+                what = f"the {side} has {len(text):,} characters, more than longest={self.longest:,}"
+                return Unusable(f"with an overlong {side}", pair.place, what)
+        return None
+
+    def _plain(self) -> "Iterator[Pair | Unusable]":
+        """The lines of two files, side by side."""
+        sources, targets = (_lines(path) for path in self.files)
+        number = 0
+        while True:
+            number += 1
+            source, target = next(sources, None), next(targets, None)
+            if source is None and target is None:
+                return
+            if source is None or target is None:
+                short, long = self.files if source is None else self.files[::-1]
+                raise ValueError(
+                    f"{short}:{number}: the file ends after {number - 1:,} lines, but {long} goes on; the two must "
+                    "have the same number of lines"
+                )
+            for line in (source, target):
+                if isinstance(line, Unusable):
+                    yield line
+                    break
+            else:
+                yield Pair(str(source), str(target), self.path, number)
+
+    def _table(self) -> "Iterator[Pair | Unusable]":
+        """Two columns of a file with tabs between; quotes are letters like others."""
+        lines = enumerate(_lines(self.files[0]), 1)
+        if all(column.isdecimal() for column in self.columns):
+            places = [int(column) - 1 for column in self.columns]
+        else:
+            header = next(lines, (1, ""))[1]
+            if isinstance(header, Unusable):
+                raise header
+            names = header.split("\t")
+            missing = [column for column in self.columns if column not in names]
+            if missing:
+                raise ValueError(f"{self.path}:1: no column {missing[0]!r}; the header has {', '.join(names)}")
+            places = [names.index(column) for column in self.columns]
+        for number, line in lines:
+            if isinstance(line, Unusable) or not line.strip():
+                yield line if isinstance(line, Unusable) else _empty(f"{self.path}:{number}")
+                continue
+            cells = line.split("\t")
+            if len(cells) <= max(places):
+                what = f"column {max(places) + 1} is missing, the line has {len(cells)}"
+                yield Unusable("with a missing column", f"{self.path}:{number}", what)
+            else:
+                yield Pair(cells[places[0]], cells[places[1]], self.path, number)
+
+    def _records(self) -> "Iterator[Pair | Unusable]":
+        """Two entries of each object of a JSON Lines file."""
+        for number, line in enumerate(_lines(self.files[0]), 1):
+            place = f"{self.path}:{number}"
+            if isinstance(line, Unusable) or not line.strip():
+                yield line if isinstance(line, Unusable) else _empty(place)
+                continue
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield Unusable("of invalid JSON", place, f"this is not JSON ({error})")
+                continue
+            yield self._entries(record, place, self.path, number)
+
+    def _hub(self) -> "Iterator[Pair | Unusable]":
+        """Two entries of each row of a data set of the Hugging Face hub, streamed."""
+        try:
+            from datasets import load_dataset
+        except ImportError as error:
+            raise ValueError(f"{self.path} needs the package datasets; pip install 'regard[hub]'") from error
+        name, file, number = self.path.removeprefix(HUB), f"{self.path}/{self.split}", 0
+        try:
+            for number, row in enumerate(load_dataset(name, self.subset or None, split=self.split, streaming=True), 1):
+                yield self._entries(row, f"{file}:{number}", file, number)
+        except Exception as error:  # the library raises errors of many kinds: network, name, split, subset
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ValueError(
+                f"{file}:{number + 1}: the data set cannot be read ({reason}); without a network, fetch it elsewhere "
+                "and give it as files"
+            ) from error
+
+    def _entries(self, record: object, place: str, file: str, number: int) -> "Pair | Unusable":
+        """The two entries of a record, or what is wrong with it."""
+        texts = []
+        for column in self.columns:
+            value = record
+            for name in column.split(".") if not (isinstance(record, dict) and column in record) else [column]:
+                if not isinstance(value, dict) or name not in value:
+                    here = ", ".join(map(str, value)) if isinstance(value, dict) else f"a {type(value).__name__}"
+                    what = f"no column {column!r}; there is {here or 'nothing'}"
+                    return Unusable("with a missing column", place, what)
+                value = value[name]
+            if not isinstance(value, str):
+                what = f"column {column!r} must be text, got {type(value).__name__}"
+                return Unusable("with a column which is not text", place, what)
+            if not _is_unicode(value):
+                return Unusable("of invalid UTF-8", place, f"column {column!r} holds half a surrogate pair")
+            texts.append(value)
+        return Pair(texts[0], texts[1], file, number)
+
+
+def _empty(place: str) -> Unusable:
+    """A line of a table or of records with nothing on it."""
+    return Unusable("on an empty line", place, "the line is empty")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8; JSON can name half a surrogate pair, which cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _plain_file(path: Path) -> BufferedIOBase:
+    """A file as it lies there."""
+    return open(path, "rb")
+
+
+def _lines(path: Path) -> "Iterator[str | Unusable]":
+    """The lines of a file, without their ends; a line which is not text comes as what is wrong with it."""
+    number = 0
+    try:
+        with COMPRESSED.get(path.suffix, _plain_file)(path) as file:
+            while raw := file.readline(LONGEST_LINE):
+                number += 1
+                if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
+                    while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
+                        pass
+                    yield Unusable(
+                        "with an overlong line", f"{path}:{number}", f"the line is longer than {LONGEST_LINE:,} bytes"
+                    )
+                    continue
+                if number == 1:
+                    raw = raw.removeprefix(BYTE_ORDER_MARK)
+                try:
+                    yield raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
+                except UnicodeDecodeError as error:
+                    what = f"byte {error.start + 1} of the line is not UTF-8 ({error.reason})"
+                    yield Unusable("of invalid UTF-8", f"{path}:{number}", what)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"{path}:{number + 1}: the file cannot be read ({error})") from error

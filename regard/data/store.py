@@ -1,0 +1,327 @@
+"""The tokenised corpus on disk, of any size: built as a stream, read through the page cache.
+
+A store is a folder of four plain arrays and a manifest:
+
+    source.ids, target.ids          every sentence's ids end to end, `</s>` after each; little-endian uint16 or uint32
+    source.starts, target.starts    where each sentence starts, and the end of the last; little-endian int64
+    manifest.json                   counts, sizes and the fingerprint of what it was made from
+
+It is built in a folder of another name which is renamed when all of it is on the disk, so there are no half stores.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regard.attention.packing import Packed
+from regard.data.batches import PairBatch
+from regard.data.parallel import Pair, ParallelText, Skipped, Unusable
+from regard.storage.files import sync_directory
+from regard.text.tokenizer import Tokenizer
+
+FORMAT = 1
+CHUNK = 1024  # pairs which are tokenised at once
+CHUNK_CHARACTERS = 1 << 16
+SIDES = ("source", "target")
+Integers = NDArray[np.int64]
+
+
+class PairStore:
+    """Sentence pairs as ids; made by `PairStore.build`, `PairStore.open` or `PairStore.prepare`.
+
+    Raises:
+        FileNotFoundError: if there is no store in the folder.
+        ValueError: if a file of it is missing, cut short or not of its size.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.manifest = _manifest(self.folder)
+        self._ids, self._starts = {}, {}
+        for side in SIDES:
+            about = self.manifest[side]
+            self._starts[side] = _mapped(self.folder / f"{side}.starts", "<i8", len(self) + 1)
+            self._ids[side] = _mapped(self.folder / f"{side}.ids", about["type"], about["tokens"])
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """The store in this folder."""
+        return cls(folder)
+
+    @classmethod
+    def build(
+        cls,
+        folder: str | Path,
+        pairs: Iterable[Pair | tuple[str, str]],
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        *,
+        longest: int,
+        skipped: Skipped | None = None,
+        fingerprint: str = "",
+        progress: Callable[[int], None] | None = None,
+    ) -> Self:
+        """Tokenise pairs as they come and write them to a folder, in place of a store which is there.
+
+        Args:
+            longest: tokens of one side at most, `</s>` included.
+            skipped: where longer pairs are counted; without it one is an error.
+            fingerprint: what `open` can be asked to find.
+            progress: called after each chunk with the number of pairs read so far.
+
+        Raises:
+            ValueError: if a pair is too long, or none is left.
+        """
+        folder = Path(folder)
+        if longest < 2:
+            raise ValueError(f"longest must be 2 or more tokens, </s> included, got {longest}")
+        if folder.exists() and not (folder / "manifest.json").is_file() and (folder.is_file() or any(folder.iterdir())):
+            raise ValueError(f"{folder} is no store, and is not overwritten; choose another folder")
+        with _own_place(folder) as place:
+            manifest = _write(place, pairs, (source_tokenizer, target_tokenizer), longest, skipped, progress)
+            manifest["fingerprint"] = fingerprint
+            (place / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+            _flush(place)
+            old = place.with_name(place.name + ".old")
+            if folder.exists():
+                os.rename(folder, old)
+            os.rename(place, folder)
+            sync_directory(folder.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        return cls(folder)
+
+    @classmethod
+    def prepare(
+        cls,
+        folder: str | Path,
+        text: ParallelText,
+        source_tokenizer: Tokenizer,
+        target_tokenizer: Tokenizer,
+        *,
+        longest: int,
+        skips: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Self:
+        """The store of this text, opened if it is there and up to date, and else built.
+
+        Args:
+            skips: whether unusable and overlong pairs are passed over; `store.skipped` says how many.
+        """
+        parts = (FORMAT, text.fingerprint(), source_tokenizer.fingerprint, target_tokenizer.fingerprint, longest, skips)
+        fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()
+        try:
+            store = cls(folder)
+            if store.manifest["fingerprint"] == fingerprint:
+                return store
+        except (FileNotFoundError, ValueError):
+            pass  # whatever is wrong with it, a new one takes its place
+        skipped = Skipped() if skips else None
+        return cls.build(
+            folder,
+            text.read(skipped),
+            source_tokenizer,
+            target_tokenizer,
+            longest=longest,
+            skipped=skipped,
+            fingerprint=fingerprint,
+            progress=progress,
+        )
+
+    def __len__(self) -> int:
+        return self.manifest["pairs"]
+
+    def __getitem__(self, index: int) -> tuple[Integers, Integers]:
+        """The ids of one pair, (source, target)."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index must lie in range({len(self)}), got {index}")
+        source, target = (self._gathered(side, np.array([index % len(self)]))[0] for side in SIDES)
+        return source, target
+
+    @property
+    def skipped(self) -> Skipped:
+        """What was passed over when the store was built."""
+        return Skipped(self.manifest["skipped"])
+
+    @property
+    def longest(self) -> tuple[int, int]:
+        """The greatest length of a source and of a target, `</s>` included."""
+        return self.manifest["source"]["longest"], self.manifest["target"]["longest"]
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """All tokens of the sources and of the targets, `</s>` included."""
+        return self.manifest["source"]["tokens"], self.manifest["target"]["tokens"]
+
+    def lengths(self, indices: Integers | Sequence[int]) -> tuple[Integers, Integers]:
+        """The lengths of these pairs' sources and targets, `</s>` included."""
+        indices = self._checked(indices)
+        source, target = (self._starts[side][indices + 1] - self._starts[side][indices] for side in SIDES)
+        return source, target
+
+    def batch(self, indices: Integers | Sequence[int]) -> PairBatch:
+        """These pairs, packed in this order."""
+        indices = self._checked(indices)
+        source, target = (self._gathered(side, indices) for side in SIDES)
+        return PairBatch(*(Packed(torch.from_numpy(ids), torch.from_numpy(sizes)) for ids, sizes in (source, target)))
+
+    def _checked(self, indices: Integers | Sequence[int]) -> Integers:
+        """Indices as an array, each of them a pair's."""
+        indices = np.asarray(indices, dtype=np.int64)
+        if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
+            raise IndexError(f"indices must lie in range({len(self)}), got {indices.min()} to {indices.max()}")
+        return indices
+
+    def _gathered(self, side: str, indices: Integers) -> tuple[Integers, Integers]:
+        """The ids of these sentences end to end, and their lengths."""
+        starts = self._starts[side][indices]
+        lengths = self._starts[side][indices + 1] - starts
+        ends = lengths.cumsum()
+        places = np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
+        return self._ids[side][places].astype(np.int64), lengths
+
+    def __repr__(self) -> str:
+        return f"PairStore({str(self.folder)!r}, pairs={len(self)})"
+
+    def __reduce__(self):
+        return type(self), (self.folder,)  # a worker maps the files anew instead of being sent them
+
+
+def _manifest(folder: Path) -> dict:
+    """The manifest of a store, checked as far as it is used."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"no store in {folder}: it has no manifest.json; `PairStore.build` makes one")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"its format is {manifest['format']}, this version reads {FORMAT}")
+        for side in SIDES:
+            if manifest[side]["type"] not in ("<u2", "<u4"):
+                raise ValueError(f"ids of type {manifest[side]['type']!r}")
+            _ = int(manifest[side]["tokens"]) + int(manifest[side]["longest"])
+        _ = int(manifest["pairs"]), manifest["fingerprint"], manifest["skipped"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the manifest of a store ({error!r}); delete {folder} and build it") from error
+    return manifest
+
+
+def _mapped(path: Path, type: str, count: int) -> NDArray:
+    """A file as an array which is read when it is looked at."""
+    wanted = count * np.dtype(type).itemsize
+    found = path.stat().st_size if path.is_file() else None
+    if found != wanted:
+        is_now = "is missing" if found is None else f"has {found:,} bytes"
+        raise ValueError(f"{path} {is_now}, the manifest says {wanted:,}; delete {path.parent} and build it again")
+    return np.asarray(np.memmap(path, dtype=type, mode="r", shape=(count,)))
+
+
+@contextmanager
+def _own_place(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder`, which no second builder has, and which does not stay behind.
+
+    What a killed builder left is removed first: whoever holds the lock is the only builder. The file of the lock stays.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f".{folder.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for left in folder.parent.glob(f".{folder.name}.*.partial*"):
+            shutil.rmtree(left, ignore_errors=True)
+        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        place.chmod(0o755)
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _flush(folder: Path) -> None:
+    """Put all files of a folder on the disk."""
+    for path in folder.iterdir():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    sync_directory(folder)
+
+
+def _write(
+    place: Path,
+    pairs: Iterable[Pair | tuple[str, str]],
+    tokenizers: tuple[Tokenizer, Tokenizer],
+    longest: int,
+    skipped: Skipped | None,
+    progress: Callable[[int], None] | None,
+) -> dict:
+    """Write the four arrays of a store, and say what the manifest must hold."""
+    types = ["<u2" if tokenizer.size <= 1 << 16 else "<u4" for tokenizer in tokenizers]
+    count, read, tokens, most = 0, 0, [0, 0], [0, 0]
+    with (
+        open(place / "source.ids", "wb") as source_ids,
+        open(place / "target.ids", "wb") as target_ids,
+        open(place / "source.starts", "wb") as source_starts,
+        open(place / "target.starts", "wb") as target_starts,
+    ):
+        ids, starts = (source_ids, target_ids), (source_starts, target_starts)
+        for file in starts:
+            file.write(np.zeros(1, "<i8").tobytes())
+        for chunk in _chunks(pairs):
+            read += len(chunk)
+            rows = _tokenised(chunk, tokenizers, longest, skipped)
+            if rows:
+                count += len(rows)
+                for side in (0, 1):
+                    lengths = np.array([len(row[side]) for row in rows], np.int64)
+                    joined = np.fromiter((id for row in rows for id in row[side]), types[side], int(lengths.sum()))
+                    ids[side].write(joined.tobytes())
+                    starts[side].write((tokens[side] + lengths.cumsum()).astype("<i8").tobytes())
+                    tokens[side] += int(lengths.sum())
+                    most[side] = max(most[side], int(lengths.max()))
+            if progress is not None:
+                progress(read)
+    if not count:
+        raise ValueError(f"there is no pair to store; {skipped if skipped is not None else 'the text is empty'}")
+    sides = ({"tokens": tokens[side], "longest": most[side], "type": types[side]} for side in (0, 1))
+    return {"format": FORMAT, "pairs": count, **dict(zip(SIDES, sides, strict=True)), "skipped": dict(skipped or {})}
+
+
+def _chunks(pairs: Iterable[Pair | tuple[str, str]]) -> Iterator[list[Pair]]:
+    """Lists of pairs, bounded in pairs and in characters."""
+    chunk, characters = [], 0
+    for number, pair in enumerate(pairs, 1):
+        pair = pair if isinstance(pair, Pair) else Pair(*pair, line=number)
+        chunk.append(pair)
+        characters += len(pair.source) + len(pair.target)
+        if len(chunk) == CHUNK or characters > CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _tokenised(
+    chunk: list[Pair], tokenizers: tuple[Tokenizer, Tokenizer], longest: int, skipped: Skipped | None
+) -> list[tuple[list[int], list[int]]]:
+    """The ids of both sides, ends appended, of those pairs which are short enough."""
+    sources = tokenizers[0].encode_batch([pair.source for pair in chunk])
+    targets = tokenizers[1].encode_batch([pair.target for pair in chunk])
+    rows = []
+    for pair, source, target in zip(chunk, sources, targets, strict=True):
+        source.append(tokenizers[0].end)
+        target.append(tokenizers[1].end)
+        size = max(len(source), len(target))
+        if size <= longest:
+            rows.append((source, target))
+            continue
+        side = "source" if len(source) == size else "target"
+        what = f"the {side} has {size:,} tokens with </s>, more than longest={longest:,}"
+        Unusable(f"with more than {longest:,} tokens", pair.place, what).count_or_raise(skipped)
+    return rows
