@@ -100,11 +100,12 @@ class TransformerState:
     past: tuple[KeyValueCache, ...]  # one a layer
     source: tuple[Tensor, ...]  # is_token [B, S], then the keys [B, H, S, K] and values of each layer in turn
     beams: int = 1
+    alignment: Tensor | None = None  # weights over the source at the last step [R, S], where they were asked for
 
     def select(self, rows: Tensor) -> "TransformerState":
         """Keep the hypotheses `rows`."""
         past = tuple(cache.select(rows) for cache in self.past)
-        return replace(self, past=past, source=of_sentences(self.source, rows, self.beams))
+        return replace(self, past=past, source=of_sentences(self.source, rows, self.beams), alignment=None)
 
     def widen(self, beams: int) -> "TransformerState":
         """`beams` equal hypotheses for each sentence; only before the first step."""

@@ -64,25 +64,27 @@ class _SlicedCrossEntropy(torch.autograd.Function):
             here = slice(first, first + _SLICE)
             scores = F.linear(hidden[here], matrix, None if bias is None else bias.to(hidden.dtype)).to(exact)
             target = targets[here, None]
-            norm = scores.logsumexp(1, keepdim=True)
+            highest, place = scores.max(1, keepdim=True)
+            probabilities = scores.softmax(1)
+            norm = highest - probabilities.gather(1, place).log()  # log-sum-exp, without a second exponential
             gold = (scores.gather(1, target) - norm).sum()
             likelihood += gold
             total -= (sure - unsure) * gold
             if unsure:
                 total -= unsure * (scores.sum() - V * norm.sum())
             if wanted:
-                gradient = scores.sub_(norm).exp_()
-                if unsure:
-                    gradient -= unsure
-                gradient.scatter_add_(1, target, gradient.new_full(target.shape, unsure - sure))
+                # the scores' gradient is `probabilities - unsure` but at the target; the constant is added to products
+                gradient = probabilities.scatter_add_(1, target, probabilities.new_full(target.shape, unsure - sure))
                 gradient = gradient.to(hidden.dtype)
                 torch.mm(gradient, matrix, out=to_hidden[here])
-                if to_weight.dtype == gradient.dtype:
-                    to_weight.addmm_(gradient.T, hidden[here])
-                else:
-                    to_weight += gradient.T @ hidden[here]
+                to_weight += gradient.T @ hidden[here]
                 if to_bias is not None:
                     to_bias += gradient.sum(0)
+        if wanted and unsure:
+            to_hidden -= unsure * matrix.sum(0)
+            to_weight -= unsure * hidden.sum(0).to(to_weight.dtype)
+            if to_bias is not None:
+                to_bias -= unsure * len(targets)
         total -= len(targets) * entropy
         ctx.mark_non_differentiable(likelihood)
         if wanted:

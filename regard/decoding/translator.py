@@ -1,0 +1,235 @@
+"""A trained encoder-decoder with its tokenizers: sentences in, sentences out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention.packing import Packed
+from regard.attention.record import attentions
+from regard.decoding.beam import Hypothesis, Ranking, Step, beam_search
+from regard.layers.attention import AdditiveAttention, SourceAttention
+from regard.models.saved import load_model, save_model
+from regard.text.tokenizer import Tokenizer
+
+SOURCE, TARGET = "tokenizer.json", "target_tokenizer.json"
+LONGER = 50  # a translation may have this many tokens more than its source, Vaswani et al. 2017, section 6.1
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of a sentence."""
+
+    text: str
+    score: float  # what it was ranked by
+    log_probability: float  # in nats, the end token included
+    finished: bool  # False when the length limit cut it off
+    source_pieces: list[str]
+    pieces: list[str]  # the end token included
+    alignment: Tensor | None = None  # weights over the source pieces, [T, S]
+
+
+class Translator:
+    """What `regard.load` gives for an encoder-decoder.
+
+    Args:
+        model: ids to scores.
+        source: tokenizer of the source.
+        target: tokenizer of the target; the same object when they are joint.
+    """
+
+    def __init__(self, model: Any, source: Tokenizer, target: Tokenizer):
+        sizes = _vocabularies(model)
+        if sizes != (source.size, target.size):
+            raise ValueError(
+                f"the model knows {sizes} ids of source and target, the tokenizers {source.size, target.size}"
+            )
+        self.model, self.source, self.target = model, source, target
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Translator":
+        """The model and tokenizers in `folder`."""
+        folder = Path(folder)
+        model, source = load_model(folder), Tokenizer.load(folder / SOURCE)
+        target = Tokenizer.load(folder / TARGET) if (folder / TARGET).is_file() else source
+        return cls(model, source, target)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model and its tokenizers into `folder`."""
+        folder = Path(folder)
+        self.source.save(folder / SOURCE)
+        if self.target is not self.source:
+            self.target.save(folder / TARGET)
+        save_model(self.model, folder)
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """The model's modules, so that `recording` and `without_heads` take a translator as they take a model."""
+        return self.model.named_modules()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    def pack(self, texts: Sequence[str], tokenizer: Tokenizer) -> Packed:
+        """Ids of each text, with the end token."""
+        return Packed.of([*ids, tokenizer.end] for ids in tokenizer.encode_batch(list(texts))).to(self.device)
+
+    def translate(
+        self, sentences: Sequence[str], *, beams: int = 5, length_penalty: float = 0.6, **options
+    ) -> list[str]:
+        """The best translation of each sentence, in their order; options as for `search`."""
+        found = self.search(sentences, beams=beams, length_penalty=length_penalty, **options)
+        return [translations[0].text for translations in found]
+
+    def search(
+        self,
+        sentences: Sequence[str],
+        *,
+        beams: int = 5,
+        length_penalty: float = 0.6,
+        coverage_penalty: float = 0.0,
+        best: int = 1,
+        longest: int | None = None,
+        batch: int = 2048,
+        alignments: bool = False,
+    ) -> list[list[Translation]]:
+        """The `best` translations of each sentence, best first.
+
+        Args:
+            sentences: any number, in any order; equal lengths are computed together.
+            beams: hypotheses kept open; 1 is greedy decoding.
+            length_penalty: alpha of Wu et al. 2016, equation 14.
+            coverage_penalty: beta of the same equation.
+            best: translations for each sentence.
+            longest: tokens of a translation at most, the end token included; None allows the source's length and 50.
+            batch: source tokens times beams computed together at most.
+            alignments: keep what each output piece attended to; for multi-head attention the mean over the heads of
+                the last layer.
+        """
+        ids = [[*ids, self.source.end] for ids in self.source.encode_batch(list(sentences))]
+        order = sorted(range(len(ids)), key=lambda n: len(ids[n]), reverse=True)
+        found: list[list[Translation]] = [[] for _ in ids]
+        ranking, training = Ranking(length_penalty, coverage_penalty), self.model.training
+        self.model.eval()
+        try:
+            for chosen in _batches(order, [len(x) for x in ids], max(1, batch // beams)):
+                source = Packed.of([ids[n] for n in chosen]).to(self.device)
+                limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
+                results = self._search(source, beams, limits, ranking, best, alignments)
+                for n, hypotheses in zip(chosen, results, strict=True):
+                    found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]
+        finally:
+            self.model.train(training)
+        return found
+
+    def _search(self, source, beams, limits, ranking, best, alignments) -> list[list[Hypothesis]]:
+        """Beam search over one packed batch."""
+        watch = alignments or ranking.coverage > 0
+        is_source = (torch.arange(int(source.lengths.max())) < source.lengths[:, None]).to(self.device)
+        with torch.no_grad():
+            state = self.model.start(source)
+            step = _aligned(self.model) if watch else self.model.step
+            return beam_search(
+                step,
+                state,
+                sentences=len(source),
+                end=self.target.end,
+                beams=beams,
+                longest=limits,
+                ranking=ranking,
+                best=best,
+                is_source=is_source if watch else None,
+                align=alignments,
+            )
+
+    def _translation(self, source: list[int], found: Hypothesis) -> Translation:
+        """A hypothesis as text."""
+        ids = [*found.tokens, self.target.end] if found.finished else found.tokens
+        return Translation(
+            text=self.target.decode(found.tokens),
+            score=found.score,
+            log_probability=found.log_probability,
+            finished=found.finished,
+            source_pieces=self.source.pieces(source),
+            pieces=self.target.pieces(ids),
+            alignment=None if found.alignment is None else found.alignment[:, : len(source)].cpu(),
+        )
+
+    def stream(self, lines: Iterable[str], *, at_once: int = 64, **options) -> Iterator[str]:
+        """Translations of a stream of lines, in their order, as soon as `at_once` of them have come in."""
+        lines = iter(lines)
+        while chunk := list(islice(lines, at_once)):
+            yield from self.translate(chunk, **options)
+
+    def score(self, sources: Sequence[str], targets: Sequence[str], *, batch: int = 8192) -> list[float]:
+        """The log-probability of each target given its source, in nats, the end token included."""
+        if len(sources) != len(targets):
+            raise ValueError(f"there are {len(sources)} sources, but {len(targets)} targets")
+        lengths = [len(source) + len(target) for source, target in zip(sources, targets, strict=True)]
+        scores = [0.0] * len(sources)
+        training = self.model.training
+        self.model.eval()
+        try:
+            for chosen in _batches(sorted(range(len(sources)), key=lambda n: lengths[n]), lengths, batch):
+                source = self.pack([sources[n] for n in chosen], self.source)
+                target = self.pack([targets[n] for n in chosen], self.target)
+                with torch.no_grad():
+                    logs = self.model(source, target).float().log_softmax(-1).gather(1, target.tokens[:, None])[:, 0]
+                for n, own in zip(chosen, target.unpack(logs), strict=True):
+                    scores[n] = float(own.double().sum())
+        finally:
+            self.model.train(training)
+        return scores
+
+    def counts(self, targets: Sequence[str]) -> list[int]:
+        """How many tokens each target has, the end token included."""
+        return [len(ids) + 1 for ids in self.target.encode_batch(list(targets))]
+
+
+def _aligned(model: Any) -> Step:
+    """The model's step, with `state.alignment`: what each hypothesis attended to in the source, [R, S]."""
+    attention = [
+        module for module in attentions(model).values() if isinstance(module, (SourceAttention, AdditiveAttention))
+    ]
+    last = attention[-1]
+    if isinstance(last, AdditiveAttention):
+        return model.step  # keeps it itself
+
+    def step(tokens: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """The step while the last layer's attention is recorded."""
+        outer, last.recorded = last.recorded, []
+        try:
+            scores, state = model.step(tokens, state)
+            (weights,) = last.recorded  # [B, H, beams, S]
+        finally:
+            last.recorded = outer
+        return scores, replace(state, alignment=weights.mean(1).flatten(0, 1))
+
+    return step
+
+
+def _vocabularies(model: Any) -> tuple[int, int]:
+    """How many ids of source and target a model knows."""
+    config = model.config
+    if hasattr(config, "vocabulary"):
+        return config.vocabulary, config.vocabulary
+    return config.source_vocabulary, config.target_vocabulary
+
+
+def _batches(order: list[int], lengths: list[int], limit: int) -> Iterator[list[int]]:
+    """Cut sentences, in this order, into batches whose padded size stays within `limit`."""
+    chosen: list[int] = []
+    longest = 0
+    for n in order:
+        longest = max(longest, lengths[n])
+        if chosen and longest * (len(chosen) + 1) > limit:
+            yield chosen
+            chosen, longest = [], lengths[n]
+        chosen.append(n)
+    if chosen:
+        yield chosen

@@ -1,0 +1,60 @@
+"""Named tensors in safetensors files, whole and as they were written; never pickle.
+
+Files written here carry a digest of their contents in their header, which is checked when they are read. A file without
+one (from elsewhere) is checked as far as its header allows.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from regard.storage.files import written_whole
+
+_DIGEST = "sha256"
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write named tensors to a safetensors file, whole or not at all."""
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with written_whole(path, "wb") as file:
+        file.write(save(kept, {"format": "pt", _DIGEST: _digest(kept)}))
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read every tensor of a safetensors file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a safetensors file, is cut short, or differs from what was written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path} is not a safetensors file; other formats can run code when read, and are refused")
+    try:
+        with safe_open(path, "pt") as file:
+            digest = (file.metadata() or {}).get(_DIGEST)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(
+            f"{path} is cut short or is not a safetensors file ({error}); fetch or save it again"
+        ) from error
+    if digest is not None and digest != _digest(tensors):
+        raise ValueError(f"{path} was altered after it was written: its contents do not match their digest")
+    return tensors
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """A hash of names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
