@@ -1,0 +1,236 @@
+"""What a run is: frozen dataclasses, written into its folder as TOML."""
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from regard.data.parallel import ParallelText
+from regard.models.saved import configured, entry_of
+from regard.storage.files import written_whole
+from regard.text.tokenizer import KINDS
+from regard.training.optimisers import OPTIMISERS
+from regard.training.schedules import SCHEDULES
+
+RUN_FILE = "run.toml"
+
+
+@dataclass(frozen=True)
+class Text:
+    """How text becomes ids."""
+
+    kind: str = "bpe"  # bpe, unigram, wordpiece, words or characters
+    vocabulary: int = 8000  # ids of each tokenizer at most; for characters and words 0 is all of them
+    minimum: int = 1  # how often a unit must be seen
+    joint: bool = True  # one tokenizer for both languages
+    lowercase: bool = False
+    load: str = ""  # a tokenizer.json, or a folder with one (and target_tokenizer.json), instead of training
+    longest: int = 256  # tokens of a sentence
+    skip: bool = False  # count and pass over what cannot be used, instead of stopping
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model is trained."""
+
+    steps: int = 10000  # updates
+    tokens: int = 4096  # of a batch on each process, the larger side; 0 is no limit
+    sentences: int = 0  # of a batch on each process; 0 is no limit
+    pool: int = 16384  # sentences which are sorted by length together
+    accumulate: int = 1  # batches of each process in one update
+    workers: int = 0  # processes which read ahead
+    seed: int = 1
+    precision: str = "float32"  # or bfloat16
+    optimiser: str = "adam"
+    rate: float = 1.0  # times the schedule
+    schedule: str = "noam"
+    warmup: int = 4000  # steps
+    halve_after: int = 0  # steps, of the schedule "halving"
+    halve_every: int = 0
+    clip: float = 0.0  # largest global norm of a gradient; 0 does not clip
+    divide: str = "tokens"  # what the summed loss is divided by: tokens, sentences or nothing
+    smoothing: float = 0.0  # of labels
+    rise: float = 3.0  # nats a token by which the loss may rise above its lowest before the run is stopped
+    validate_every: int = 500  # steps
+    validate_sentences: int = 500  # which are translated in validation; 0 translates none
+    best: str = "bleu"  # what names the best checkpoint: bleu, exact_match or loss
+    save_every: int = 500  # steps
+    keep: int = 2  # last checkpoints on the disk
+    average: int = 0  # last checkpoints whose mean is tried at the end
+    compile: bool = False  # through torch.compile
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How test sentences are translated."""
+
+    beams: int = 5
+    length_penalty: float = 0.6
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides how a run goes."""
+
+    name: str
+    model: dict[str, Any]  # kind and size of the registry, and fields of the configuration which differ
+    train: ParallelText
+    validation: ParallelText
+    about: str = ""
+    test: ParallelText | None = None
+    text: Text = Text()
+    plan: Plan = Plan()
+    decoding: Decoding = Decoding()
+
+    def __post_init__(self):
+        plan, text = self.plan, self.text
+        _one_of("text.kind", text.kind, KINDS)
+        _one_of("plan.optimiser", plan.optimiser, OPTIMISERS)
+        _one_of("plan.schedule", plan.schedule, SCHEDULES)
+        _one_of("plan.precision", plan.precision, ("float32", "bfloat16"))
+        _one_of("plan.divide", plan.divide, ("tokens", "sentences", "nothing"))
+        _one_of("plan.best", plan.best, ("bleu", "exact_match", "loss"))
+        for name in ("steps", "pool", "accumulate", "validate_every", "save_every", "keep"):
+            if getattr(plan, name) < 1:
+                raise ValueError(f"plan.{name} must be 1 or more, got {getattr(plan, name)}")
+        if not plan.tokens and not plan.sentences:
+            raise ValueError("a batch needs a limit: set plan.tokens or plan.sentences")
+        if plan.best != "loss" and not plan.validate_sentences:
+            raise ValueError(f"plan.best={plan.best!r} needs translations: set plan.validate_sentences")
+        if plan.schedule == "halving" and plan.halve_every < 1:
+            raise ValueError("plan.schedule='halving' needs plan.halve_every")
+        self.build_config(4, 4)
+
+    def build_config(self, source_vocabulary: int, target_vocabulary: int) -> Any:
+        """The model's configuration for tokenizers of these sizes."""
+        values = dict(self.model)
+        entry = entry_of(str(values.pop("kind", "")))
+        size = values.pop("size", "")
+        if size not in entry.sizes:
+            raise ValueError(f"model.size must be one of {', '.join(entry.sizes)}, got {size!r}")
+        names = {field.name for field in dataclasses.fields(entry.config)}
+        if "vocabulary" in names:
+            if not self.text.joint:
+                raise ValueError(f"{self.model['kind']} shares one vocabulary (section 3.4): set text.joint = true")
+            values["vocabulary"] = source_vocabulary
+        else:
+            values["source_vocabulary"], values["target_vocabulary"] = source_vocabulary, target_vocabulary
+        return configured(entry.config, {**dataclasses.asdict(entry.sizes[size]), **values}, "model")
+
+    def table(self) -> dict[str, Any]:
+        """The run as nested plain values."""
+        return _plain(dataclasses.asdict(self))
+
+    def save(self, folder: Path) -> None:
+        """Write run.toml into a folder."""
+        with written_whole(folder / RUN_FILE, "wb") as file:
+            tomli_w.dump(self.table(), file)
+
+
+def _plain(value: Any) -> Any:
+    """Without what TOML cannot say."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse what is not among the choices."""
+    choices = list(choices)
+    if value not in choices:
+        near = difflib.get_close_matches(value, choices, 1, 0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}{hint}")
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes which come with the library, by name."""
+    folder = Path(str(files("regard") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
+    """A run from a recipe's name or a TOML file, with settings such as `plan.steps=100` on top.
+
+    Raises:
+        FileNotFoundError: if there is neither such a recipe nor such a file.
+        ValueError: if the file is not TOML, or a key or a value is not known; names the nearest key.
+    """
+    known = recipes()
+    path = known.get(str(name), Path(name))
+    if not path.is_file():
+        near = difflib.get_close_matches(str(name), known, 1, 0.4)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise FileNotFoundError(f"no recipe and no file {str(name)!r}{hint} The recipes are {', '.join(known)}")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
+    table.setdefault("name", path.stem)
+    for setting in settings:
+        _set(table, setting)
+    return build_run(table, str(path))
+
+
+def _set(table: dict[str, Any], setting: str) -> None:
+    """Apply one setting `a.b=value`."""
+    name, is_set, value = setting.partition("=")
+    if not is_set or not name:
+        raise ValueError(f"a setting reads key=value, such as plan.steps=100, got {setting!r}")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *parents, last = name.strip().split(".")
+    for parent in parents:
+        table = table.setdefault(parent, {})
+        if not isinstance(table, dict):
+            raise ValueError(f"{setting!r}: {parent} is a value, not a table")
+    table[last] = parsed
+
+
+def build_run(table: dict[str, Any], place: str) -> Run:
+    """A run from nested plain values."""
+    kinds = {"text": Text, "plan": Plan, "decoding": Decoding}
+    corpora = ("train", "validation", "test")
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key in kinds or key in corpora:
+            if not isinstance(value, dict):
+                raise ValueError(f"{place}: {key} must be a table, got {value!r}")
+            if key in kinds:
+                values[key] = configured(kinds[key], value, f"{place}: {key}")
+            else:
+                columns = {"columns": tuple(value["columns"])} if "columns" in value else {}
+                values[key] = configured(ParallelText, {**value, **columns}, f"{place}: {key}")
+        else:
+            values[key] = value
+    try:
+        return configured(Run, values, place)
+    except ValueError as error:
+        raise error if str(error).startswith(place) else ValueError(f"{place}: {error}") from error
+
+
+def located(text: ParallelText) -> ParallelText:
+    """The same text with environment variables in its paths replaced.
+
+    Raises:
+        ValueError: if a variable is not set.
+    """
+    paths = {}
+    for name in ("path", "target_path"):
+        path = os.path.expandvars(os.path.expanduser(getattr(text, name)))
+        if "$" in path:
+            raise ValueError(
+                f"{getattr(text, name)!r} names a variable which is not set; set it to the folder which holds the "
+                "data, or give another path with --set train.path=... and so on"
+            )
+        paths[name] = path
+    return dataclasses.replace(text, **paths)

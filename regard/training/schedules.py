@@ -1,0 +1,66 @@
+"""Learning rates by step. Each is a factor of the plan's rate; steps count from 1."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Pace(Protocol):
+    """What of a plan a schedule reads."""
+
+    @property
+    def steps(self) -> int:
+        """Updates of the whole run."""
+        ...
+
+    @property
+    def warmup(self) -> int:
+        """Updates of the warm-up."""
+        ...
+
+    @property
+    def halve_after(self) -> int:
+        """Updates before the first halving."""
+        ...
+
+    @property
+    def halve_every(self) -> int:
+        """Updates between halvings."""
+        ...
+
+
+def constant(step: int, pace: Pace, width: int) -> float:
+    """The same rate, after a linear warm-up."""
+    return min(1.0, step / pace.warmup) if pace.warmup else 1.0
+
+
+def noam(step: int, pace: Pace, width: int) -> float:
+    """d_model^-0.5 min(step^-0.5, step warmup^-1.5) (Vaswani et al. 2017, equation 3)."""
+    return width**-0.5 * min(step**-0.5, step * max(1, pace.warmup) ** -1.5)
+
+
+def inverse_sqrt(step: int, pace: Pace, width: int) -> float:
+    """As `noam`, but reaching 1 at the end of the warm-up, whatever the width."""
+    warmup = max(1, pace.warmup)
+    return min(step / warmup, (warmup / step) ** 0.5)
+
+
+def halving(step: int, pace: Pace, width: int) -> float:
+    """One until `halve_after`, then halved there and every `halve_every` steps (Sutskever et al. 2014, section 3.4)."""
+    past = step - pace.halve_after
+    return 1.0 if past <= 0 else 0.5 ** (1 + (past - 1) // pace.halve_every)
+
+
+def linear(step: int, pace: Pace, width: int) -> float:
+    """Linear warm-up, then linear to 0 at the last step."""
+    if step <= pace.warmup:
+        return step / pace.warmup
+    return max(0.0, (pace.steps - step) / max(1, pace.steps - pace.warmup))
+
+
+SCHEDULES: dict[str, Callable[[int, Pace, int], float]] = {
+    "constant": constant,
+    "noam": noam,
+    "inverse_sqrt": inverse_sqrt,
+    "halving": halving,
+    "linear": linear,
+}
