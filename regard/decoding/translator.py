@@ -233,3 +233,18 @@ def _batches(order: list[int], lengths: list[int], limit: int) -> Iterator[list[
         chosen.append(n)
     if chosen:
         yield chosen
+
+
+def load(folder: str | Path) -> Translator:
+    """The trained model in `folder`, with its tokenizers.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the files are damaged or do not belong together.
+    """
+    return Translator.load(folder)
+
+
+def save(model: Translator, folder: str | Path) -> None:
+    """Write a model and its tokenizers into `folder`, in Hugging Face's layout."""
+    model.save(folder)

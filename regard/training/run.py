@@ -6,7 +6,6 @@ import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import tomli_w
 
 from regard.data.parallel import ParallelText
 from regard.models.saved import configured, entry_of
+from regard.recipes import recipes
 from regard.storage.files import written_whole
 from regard.text.tokenizer import KINDS
 from regard.training.optimisers import OPTIMISERS
@@ -100,6 +100,11 @@ class Run:
         for name in ("steps", "pool", "accumulate", "validate_every", "save_every", "keep"):
             if getattr(plan, name) < 1:
                 raise ValueError(f"plan.{name} must be 1 or more, got {getattr(plan, name)}")
+        for name in ("tokens", "sentences", "workers", "seed", "warmup", "halve_after", "clip", "average"):
+            if getattr(plan, name) < 0:
+                raise ValueError(f"plan.{name} must not be negative, got {getattr(plan, name)}")
+        if not 0.0 <= plan.smoothing < 1.0:
+            raise ValueError(f"plan.smoothing must lie in [0, 1), got {plan.smoothing}")
         if not plan.tokens and not plan.sentences:
             raise ValueError("a batch needs a limit: set plan.tokens or plan.sentences")
         if plan.best != "loss" and not plan.validate_sentences:
@@ -150,12 +155,6 @@ def _one_of(name: str, value: str, choices: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}{hint}")
 
 
-def recipes() -> dict[str, Path]:
-    """The recipes which come with the library, by name."""
-    folder = Path(str(files("regard") / "recipes"))
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
 def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
     """A run from a recipe's name or a TOML file, with settings such as `plan.steps=100` on top.
 
@@ -177,6 +176,23 @@ def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
     for setting in settings:
         _set(table, setting)
     return build_run(table, str(path))
+
+
+def differences(before: Run, after: Run) -> list[str]:
+    """The settings in which two runs differ, such as plan.steps."""
+
+    def flat(table: dict[str, Any], place: str = "") -> dict[str, Any]:
+        """Values by dotted name."""
+        return {
+            name: value
+            for key, inner in table.items()
+            for name, value in (
+                flat(inner, f"{place}{key}.") if isinstance(inner, dict) else {place + key: inner}
+            ).items()
+        }
+
+    one, other = flat(before.table()), flat(after.table())
+    return [name for name in {**one, **other} if one.get(name) != other.get(name)]
 
 
 def _set(table: dict[str, Any], setting: str) -> None:
@@ -208,10 +224,15 @@ def build_run(table: dict[str, Any], place: str) -> Run:
             if key in kinds:
                 values[key] = configured(kinds[key], value, f"{place}: {key}")
             else:
-                columns = {"columns": tuple(value["columns"])} if "columns" in value else {}
-                values[key] = configured(ParallelText, {**value, **columns}, f"{place}: {key}")
+                columns = value.get("columns", [])
+                if not isinstance(columns, list):
+                    raise ValueError(f"{place}: {key}: columns must be a list of two names, got {columns!r}")
+                value = {**value, "columns": tuple(columns)}
+                values[key] = configured(ParallelText, value, f"{place}: {key}")
         else:
             values[key] = value
+    if not isinstance(values.get("model", {}), dict):
+        raise ValueError(f"{place}: model must be a table, got {values['model']!r}")
     try:
         return configured(Run, values, place)
     except ValueError as error:

@@ -1,0 +1,74 @@
+"""The `regard` command.
+
+Heavy libraries are imported by the commands which need them, so that `regard --help` answers at once.
+"""
+
+import os
+import sys
+
+import typer
+
+from regard import __version__
+from regard.cli import about, demo, evaluate, train, translate, view
+
+HELP = """The lineage of attention, each system as its paper has it: train it, use it, look into it.
+
+Examples:
+
+  regard recipes                                   what can be trained out of the box
+
+  regard train dates-transformer --out runs/dates  train one
+
+  echo 'de_CH 3. März 1998' | regard translate runs/dates
+
+  regard view runs/dates --text 'de_CH 3. März 1998' --out attention.html
+"""
+
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+for module in (train, translate, evaluate, view, about, demo):
+    module.register(app)
+
+
+def _version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        typer.echo(f"regard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """What stands before a command."""
+
+
+def main() -> None:
+    """Run a command; a user's mistake becomes one line and exit status 1."""
+    try:
+        app()
+    except (ValueError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        _fail(error)
+    except BrokenPipeError:  # whoever read our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except RuntimeError as error:
+        loop = sys.modules.get("regard.training.loop")
+        if loop is not None and isinstance(error, loop.Interrupted):
+            print(f"regard: {error}", file=sys.stderr)
+            raise SystemExit(130) from None
+        if loop is not None and isinstance(error, loop.Diverged):
+            _fail(error)
+        raise
+
+
+def _fail(error: BaseException) -> None:
+    """Say what was wrong, and leave."""
+    print(f"regard: {error}", file=sys.stderr)
+    raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

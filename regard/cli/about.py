@@ -1,0 +1,87 @@
+"""`regard recipes` and `regard info`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("recipes")(recipes)
+    app.command("info")(info)
+
+
+def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the recipes which come with the library.
+
+    Example:
+
+      regard recipes
+    """
+    import tomllib
+
+    from regard.recipes import recipes as found
+
+    about = {name: tomllib.loads(path.read_text(encoding="utf-8")).get("about", "") for name, path in found().items()}
+    if as_json:
+        typer.echo(json.dumps(about, indent=2))
+        return
+    width = max(map(len, about))
+    for name, text in about.items():
+        typer.echo(f"{name:<{width}}  {text}")
+
+
+def info(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory or a run's folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a model is: sizes, parameters, and what it was trained on.
+
+    Example:
+
+      regard info runs/dates
+    """
+    import dataclasses
+
+    from regard.attention.record import attentions
+    from regard.decoding.translator import load
+    from regard.models.saved import name_of, plain_weights
+    from regard.training.checkpoint import checkpoints, read_state
+    from regard.training.run import RUN_FILE, read_run
+
+    translator = load(folder)
+    model = translator.model
+    weights = plain_weights(model)
+    groups: dict[str, int] = {}
+    for name, weight in weights.items():
+        groups[name.split(".")[0]] = groups.get(name.split(".")[0], 0) + weight.numel()
+    about: dict[str, object] = {
+        "model": name_of(model),
+        "config": dataclasses.asdict(model.config),
+        "parameters": sum(weight.numel() for weight in weights.values()),
+        "parameters_by_part": groups,
+        "vocabularies": {"source": translator.source.size, "target": translator.target.size},
+    }
+    try:
+        about["attentions"] = {name: module.heads for name, module in attentions(model).items()}
+    except ValueError:
+        about["attentions"] = {}
+    if (folder / RUN_FILE).is_file():
+        run = read_run(folder / RUN_FILE)
+        about["trained_on"] = {"name": run.name, "train": run.train.path, "steps": run.plan.steps}
+        if found := checkpoints(folder / "checkpoints"):
+            state = read_state(found[-1])
+            kept = ("step", "best", "best_step", "tokens", "seconds")
+            about["last_checkpoint"] = {key: state[key] for key in kept}
+    if as_json:
+        typer.echo(json.dumps(about, indent=2))
+        return
+    for key, value in about.items():
+        if isinstance(value, dict):
+            typer.echo(f"{key}:")
+            for name, inner in value.items():
+                typer.echo(f"  {name}: {inner:,}" if isinstance(inner, int) else f"  {name}: {inner}")
+        else:
+            typer.echo(f"{key}: {value:,}" if isinstance(value, int) else f"{key}: {value}")

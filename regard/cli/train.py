@@ -1,0 +1,46 @@
+"""`regard train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train")(train)
+
+
+def train(
+    run: Annotated[str, typer.Argument(metavar="RECIPE|RUN.toml", help="A recipe's name, or a TOML file.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; becomes a model directory.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the run.")] = None,
+) -> None:
+    """Train a model, or go on with a run that was stopped.
+
+    Examples:
+
+      regard train dates-rnnsearch --out runs/dates
+
+      regard train multi30k-transformer --out runs/m --set plan.steps=2000 --set model.dropout=0.1
+
+      regard train --resume runs/m
+
+      accelerate launch --num_processes 2 -m regard train multi30k-transformer --out runs/m
+    """
+    if bool(run) == bool(resume):
+        raise ValueError("give a recipe or a file to train, or --resume FOLDER to go on")
+    if resume is not None and out is not None:
+        raise ValueError("--resume goes on in its own folder; leave --out away")
+    if resume is None and out is None:
+        raise ValueError("say where the run goes, with --out FOLDER")
+    from regard.training.loop import train as start
+    from regard.training.run import RUN_FILE, read_run
+
+    folder = resume or out
+    assert folder is not None
+    if resume is not None and not (resume / RUN_FILE).is_file():
+        raise ValueError(f"there is no run to resume in {resume}: it has no {RUN_FILE}")
+    start(read_run(resume / RUN_FILE if resume is not None else run, settings or ()), folder, resume=resume is not None)
+    typer.echo(str(folder))
