@@ -63,9 +63,10 @@ def attend(
     if _kernel == "flex":
         return _flex(query, key, value, mask, bias, dropout)
     if mask is not None and bias is None:
-        kinds = {type(part) for part in mask.parts}
-        if Documents in kinds and kinds <= {Documents, Causal} and len(mask.parts) == len(kinds):
-            return _variable_length(query, key, value, mask, dropout)
+        packed = [part for part in mask.parts if isinstance(part, Documents)]
+        causal = [part for part in mask.parts if isinstance(part, Causal)]
+        if len(packed) == 1 and len(packed) + len(causal) == len(mask.parts) and (not causal or packed[0].is_square):
+            return _variable_length(query, key, value, packed[0], bool(causal), dropout)
     return _sdpa(query, key, value, mask, bias, dropout)
 
 
@@ -108,10 +109,8 @@ def _sdpa(query, key, value, mask, bias, dropout):
     return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
 
 
-def _variable_length(query, key, value, mask, dropout):
+def _variable_length(query, key, value, packed, causal, dropout):
     """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
-    causal = any(type(part) is Causal for part in mask.parts)
-    (packed,) = (part for part in mask.parts if type(part) is Documents)
     if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
         return _flash_variable_length(query, key, value, packed, causal)
     results = []

@@ -40,7 +40,8 @@ class Mask:
 
     def dense(self, batch: int, heads: int, queries: int, keys: int, device: torch.device | str = "cpu") -> Tensor:
         """Boolean [1|B, 1|H, T, S]: a causal mask costs [T, S], padding [B, 1, T, S], a pattern per head [H, T, S]."""
-        size = (batch, heads, queries, keys, str(device))
+        # a tensor made in inference mode cannot be used in training
+        size = (batch, heads, queries, keys, str(device), torch.is_inference_mode_enabled())
         if size not in self._dense:
             b, h, j = (torch.arange(n, device=device) for n in (batch, heads, keys))
             i = torch.arange(keys - queries, keys, device=device)
@@ -91,6 +92,11 @@ class Documents(Mask):
 
     query_lengths: Tensor
     key_lengths: Tensor
+
+    @cached_property
+    def is_square(self) -> bool:
+        """Whether each sequence has as many keys as queries, so that the past means the same in it as in the row."""
+        return self.query_lengths is self.key_lengths or torch.equal(self.query_lengths, self.key_lengths)
 
     @cached_property
     def _sequences(self) -> tuple[Tensor, Tensor]:

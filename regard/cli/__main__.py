@@ -58,7 +58,7 @@ def main() -> None:
         loop = sys.modules.get("regard.training.loop")
         if loop is not None and isinstance(error, loop.Interrupted):
             print(f"regard: {error}", file=sys.stderr)
-            raise SystemExit(130) from None
+            raise SystemExit(error.status) from None
         if loop is not None and isinstance(error, loop.Diverged):
             _fail(error)
         raise

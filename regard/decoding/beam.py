@@ -73,7 +73,7 @@ def beam_search(
         state: of `sentences` rows, before the first word.
         sentences: how many sentences the state holds.
         end: id of the end token.
-        beams: open hypotheses a sentence.
+        beams: open hypotheses a sentence; 1 is greedy decoding.
         longest: limit of each sentence's length, the end token included, [sentences]. Where it cuts every hypothesis
             off, the open ones are given, by their log-probability, and say that they are not finished.
         ranking: how finished hypotheses compare.
@@ -107,7 +107,9 @@ def beam_search(
         if watch:
             history.weights.append(state.alignment)
             received = state.alignment if received is None else received + state.alignment
-        values, parents, tokens = _candidates(scores, logs, min(2 * beams, beams * scores.shape[-1]))
+        # a single hypothesis follows the best word alone, even where that is the end
+        wide = min(2 * beams, beams * scores.shape[-1]) if beams > 1 else 1
+        values, parents, tokens = _candidates(scores, logs, wide)
         is_end = tokens == end
         covered = None
         if ranking.coverage and received is not None and is_source is not None:

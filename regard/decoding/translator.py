@@ -64,6 +64,8 @@ class Translator:
         self.source.save(folder / SOURCE)
         if self.target is not self.source:
             self.target.save(folder / TARGET)
+        else:  # one from an earlier model would be taken for this one's
+            (folder / TARGET).unlink(missing_ok=True)
         save_model(self.model, folder)
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
@@ -111,6 +113,8 @@ class Translator:
             alignments: keep what each output piece attended to; for multi-head attention the mean over the heads of
                 the last layer.
         """
+        if not 1 <= best <= beams:
+            raise ValueError(f"best must lie between 1 and beams={beams}, got {best}")
         ids = [[*ids, self.source.end] for ids in self.source.encode_batch(list(sentences))]
         order = sorted(range(len(ids)), key=lambda n: len(ids[n]), reverse=True)
         found: list[list[Translation]] = [[] for _ in ids]
@@ -179,7 +183,9 @@ class Translator:
                 source = self.pack([sources[n] for n in chosen], self.source)
                 target = self.pack([targets[n] for n in chosen], self.target)
                 with torch.no_grad():
-                    logs = self.model(source, target).float().log_softmax(-1).gather(1, target.tokens[:, None])[:, 0]
+                    logs = self.model(source, target)
+                    logs = logs.to(torch.promote_types(logs.dtype, torch.float32)).log_softmax(-1)
+                    logs = logs.gather(1, target.tokens[:, None])[:, 0]
                 for n, own in zip(chosen, target.unpack(logs), strict=True):
                     scores[n] = float(own.double().sum())
         finally:

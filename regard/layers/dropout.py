@@ -25,7 +25,7 @@ class Dropout(nn.Module):
             return x
         if x.is_cuda:
             return nn.functional.dropout(x, self.rate)
-        dropped = round(self.rate * _LEVELS)
+        dropped = min(round(self.rate * _LEVELS), _LEVELS - 1)
         words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         bits = words.view(torch.int16)[: x.numel()].view(x.shape)
         return x * (bits >= dropped - _LEVELS // 2) * (_LEVELS / (_LEVELS - dropped))

@@ -85,7 +85,8 @@ class GRU(nn.Module):
         x_gates, x_candidate = projected.split([2 * self.width, self.width], -1)
         reset, update = torch.sigmoid(x_gates + self.gates(state)).chunk(2, -1)
         candidate = torch.tanh(x_candidate + self.candidate(reset * state))
-        return torch.lerp(state, candidate, update)
+        # under autocast the products are in half precision and the sum with the bias is not, nor is the state then
+        return torch.lerp(state.type_as(candidate), candidate, update.type_as(candidate))
 
     def scan(self, projected: Tensor, state: Tensor, timeline: Timeline) -> Tensor:
         """Projected inputs [N, 3 D] in reading order and first states [B, D] in rows -> states [N, D]."""

@@ -39,27 +39,42 @@ def of_sentences(source: tuple[Tensor, ...], rows: Tensor, beams: int) -> tuple[
 class KeyValueCache:
     """Keys and values of past positions, [R, H, S, K] each, in memory which grows by doubling."""
 
-    def __init__(self, key: Tensor | None = None, value: Tensor | None = None, length: int = 0):
-        self._key, self._value, self.length = key, value, length
+    def __init__(self, memory: "_Memory | None" = None, length: int = 0):
+        self._memory, self.length = memory, length
+
+    def branch(self) -> "KeyValueCache":
+        """A cache of the same past, to go on from without changing this one; they share memory as long as they can."""
+        return KeyValueCache(self._memory, self.length)
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add the keys and values of new positions [R, H, T, K]; gives all of them."""
-        needed = self.length + key.shape[-2]
-        if self._key is None or self._value is None:
-            self._key, self._value = (x.new_empty(*x.shape[:-2], max(16, needed), x.shape[-1]) for x in (key, value))
-        elif needed > self._key.shape[-2]:
-            room = self._key.new_empty(*self._key.shape[:-2], needed, self._key.shape[-1])
-            self._key, self._value = torch.cat([self._key, room], -2), torch.cat([self._value, room], -2)
-        self._key[..., self.length : needed, :], self._value[..., self.length : needed, :] = key, value
-        self.length = needed
-        return self._key[..., :needed, :], self._value[..., :needed, :]
+        memory, needed = self._memory, self.length + key.shape[-2]
+        if memory is None:
+            room = [x.new_empty(*x.shape[:-2], max(16, needed), x.shape[-1]) for x in (key, value)]
+            memory = _Memory(room[0], room[1])
+        elif memory.filled != self.length or needed > memory.key.shape[-2]:  # another branch went on, or it is full
+            past = [x[..., : self.length, :] for x in (memory.key, memory.value)]
+            room = [torch.cat([x, x.new_empty(*x.shape[:-2], needed, x.shape[-1])], -2) for x in past]
+            memory = _Memory(room[0], room[1])
+        memory.key[..., self.length : needed, :], memory.value[..., self.length : needed, :] = key, value
+        self._memory, self.length, memory.filled = memory, needed, needed
+        return memory.key[..., :needed, :], memory.value[..., :needed, :]
 
     def select(self, rows: Tensor) -> "KeyValueCache":
         """Keep rows, in that order; rows may repeat."""
-        if self._key is None or self._value is None:
+        if self._memory is None:
             return self
-        key, value = (_rows(x, rows, self.length) for x in (self._key, self._value))
-        return KeyValueCache(key, value, self.length)
+        key, value = (_rows(x, rows, self.length) for x in (self._memory.key, self._memory.value))
+        return KeyValueCache(_Memory(key, value, self.length), self.length)
+
+
+@dataclass(eq=False)
+class _Memory:
+    """Room for keys and values, of which the first `filled` positions are taken."""
+
+    key: Tensor  # [R, H, capacity, K]
+    value: Tensor
+    filled: int = 0
 
 
 def _rows(x: Tensor, rows: Tensor, length: int) -> Tensor:

@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from regard.models.encoder_decoder import ENCODER_DECODER_SIZES, EncoderDecoder, EncoderDecoderConfig
+from regard.models.encoder_decoder import (
+    ENCODER_DECODER_SIZES,
+    EncoderDecoder,
+    EncoderDecoderConfig,
+    PrintedEncoderDecoder,
+)
 from regard.models.rnnsearch import RNNSEARCH_SIZES, RNNSearch, RNNSearchConfig
 from regard.models.seq2seq import SEQ2SEQ_SIZES, Seq2Seq, Seq2SeqConfig
 from regard.models.transformer import TRANSFORMER_SIZES, PreNormTransformer, Transformer, TransformerConfig
@@ -21,6 +26,7 @@ class Entry:
 MODELS: dict[str, Entry] = {
     "seq2seq": Entry(Seq2Seq, Seq2SeqConfig, SEQ2SEQ_SIZES),
     "encoder-decoder": Entry(EncoderDecoder, EncoderDecoderConfig, ENCODER_DECODER_SIZES),
+    "encoder-decoder-printed": Entry(PrintedEncoderDecoder, EncoderDecoderConfig, ENCODER_DECODER_SIZES),
     "rnnsearch": Entry(RNNSearch, RNNSearchConfig, RNNSEARCH_SIZES),
     "transformer": Entry(Transformer, TransformerConfig, TRANSFORMER_SIZES),
     "transformer-prenorm": Entry(PreNormTransformer, TransformerConfig, TRANSFORMER_SIZES),

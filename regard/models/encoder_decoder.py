@@ -4,8 +4,8 @@ Kyunghyun Cho, Bart van Merrienboer, Caglar Gulcehre, Dzmitry Bahdanau, Fethi Bo
 2014. One gated unit reads the source into a single vector; another writes the target from it, and is shown that summary
 at every step.
 
-Where the paper's text and the authors' code differ, this is the code: the summary is the last state itself, and the
-context enters the candidate outside of the reset gate.
+Where the paper's text and the authors' code differ, `EncoderDecoder` is the code: the summary is the last state itself,
+and the context enters the candidate outside of the reset gate. `PrintedEncoderDecoder` is the text.
 """
 
 from dataclasses import dataclass
@@ -80,15 +80,23 @@ class EncoderDecoder(nn.Module):
         """The deep output, factorised; `context` is what the summary adds: [..., m]."""
         return self.deep(self.dropout(maxout(self.read_state(state) + self.read_word(word) + context)))
 
+    def move(self, projected: Tensor, shown: Tensor, state: Tensor) -> Tensor:
+        """The decoder's next state [B, D], from what the word and the summary add to its gates, [B, 3 D] each."""
+        return self.decoder.step(projected + shown, state)
+
+    def write(self, projected: Tensor, shown: Tensor, state: Tensor, timeline: Timeline) -> Tensor:
+        """`move` over a whole batch in reading order: [N, 3 D] each and first states [B, D] -> states [N, D]."""
+        return self.decoder.scan(projected + shown, state, timeline)
+
     def hidden(self, source: Packed, target: Packed) -> Tensor:
         """What the output layer reads at every target token, [N_target, m]."""
         summary = self.summarise(source)
         timeline, sentence = Timeline(target.lengths), torch.arange(len(target)).repeat_interleave(target.lengths)
         sentence, order = sentence.to(summary.device), timeline.order.to(summary.device)
         words = self.dropout(self.target(target.tokens) + self.target_bias)
-        projected = self.decoder.project(words) + self.context(summary)[sentence]
         first = torch.tanh(self.first(summary))
-        states = self.decoder.scan(projected[order], first[timeline.rows.to(first.device)], timeline)
+        projected, shown = self.decoder.project(words)[order], self.context(summary)[sentence[order]]
+        states = self.write(projected, shown, first[timeline.rows.to(first.device)], timeline)
         states = states[timeline.inverse.to(states.device)].to(words.dtype)
         is_first = target.is_first[:, None]  # scores come from the state before the word, which at first is s_0
         before = torch.where(is_first, first[sentence].to(states.dtype), states.roll(1, 0))
@@ -111,5 +119,40 @@ class EncoderDecoder(nn.Module):
         word = s.new_zeros(len(s), self.config.embedding)
         if tokens is not None:
             word = self.target(tokens) + self.target_bias
-            s = self.decoder.step(self.decoder.project(word) + to_state, s)
+            s = self.move(self.decoder.project(word), to_state, s)
         return self.output(self.read(s, word, to_output)), Recurrent((s,), state.source, state.beams)
+
+
+class PrintedEncoderDecoder(EncoderDecoder):
+    """The same with two equations as the paper's appendix prints them.
+
+    The summary is c = tanh(V h_N), and the decoder's reset gate acts on the product and on the context,
+    tanh(W' e(y) + r' * (U' h' + C c)). The authors' code, and their later paper, have neither.
+    """
+
+    def __init__(self, config: EncoderDecoderConfig):
+        super().__init__(config)
+        self.summary = nn.Linear(config.width, config.width, bias=False)  # V
+        normal([self.summary.weight], 0.01)
+
+    def summarise(self, source: Packed) -> Tensor:
+        """The summary c of each source, [B, D]."""
+        return torch.tanh(self.summary(super().summarise(source)))
+
+    def move(self, projected: Tensor, shown: Tensor, state: Tensor) -> Tensor:
+        """The decoder's next state [B, D]."""
+        width = self.config.width
+        gates = projected[:, : 2 * width] + shown[:, : 2 * width] + self.decoder.gates(state)
+        reset, update = torch.sigmoid(gates).chunk(2, -1)
+        inner = reset * (self.decoder.candidate(state) + shown[:, 2 * width :])
+        candidate = torch.tanh(projected[:, 2 * width :] + inner)
+        return torch.lerp(state.type_as(candidate), candidate, update.type_as(candidate))
+
+    def write(self, projected: Tensor, shown: Tensor, state: Tensor, timeline: Timeline) -> Tensor:
+        """`move`, step by step: this form has no scan of its own."""
+        states = []
+        for first, size, _ in timeline.spans:
+            here = slice(first, first + size)
+            state = self.move(projected[here], shown[here], state[:size])
+            states.append(state)
+        return torch.cat(states)

@@ -32,7 +32,7 @@ def entry_of(name: str) -> Entry:
     """
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise ValueError(f"no model is called {name!r}{hint} The models are {', '.join(MODELS)}")
     return MODELS[name]
 

@@ -200,11 +200,11 @@ class Transformer(nn.Module):
         rows = len(is_token) * state.beams
         x = made[0].new_zeros(rows, self.config.width) if tokens is None else self.embed(tokens)
         x = (x + self.positions(state.length + 1, x.device)[-1].to(x.dtype))[:, None]
-        mask = padding(is_token)
-        for number, (block, cache) in enumerate(zip(self.decoder, state.past, strict=True)):
+        mask, past = padding(is_token), tuple(cache.branch() for cache in state.past)
+        for number, (block, cache) in enumerate(zip(self.decoder, past, strict=True)):
             source = made[2 * number], made[2 * number + 1]
             x = block(x, source=source, source_mask=mask, cache=cache)
-        return self.output(self.decoder_end(x)[:, 0]), replace(state, length=state.length + 1)
+        return self.output(self.decoder_end(x)[:, 0]), replace(state, length=state.length + 1, past=past)
 
 
 class PreNormTransformer(Transformer):

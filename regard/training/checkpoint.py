@@ -1,7 +1,8 @@
 """Checkpoints which are whole or not there, and from which a run goes on to the bit.
 
 A checkpoint is a folder `step-00001000` of weights, optimiser state, the state of every process's random generators and
-a small JSON file with the rest. It is written under another name and renamed when all of it is on the disk.
+a small JSON file with the rest. It is written under another name and renamed when all of it is on the disk. What a kill
+leaves under another name is never read, and goes with the next checkpoint.
 """
 
 import json
@@ -53,7 +54,8 @@ class Writer:
 
     def begin(self) -> None:
         """Make room, in the main process."""
-        shutil.rmtree(self.place, ignore_errors=True)
+        for left in self.place.parent.glob(".step-*.partial"):
+            shutil.rmtree(left)
         self.place.mkdir(parents=True)
 
     def add(self, name: str, tensors: dict[str, Tensor]) -> None:
@@ -65,21 +67,46 @@ class Writer:
         with written_whole(self.place / STATE) as file:
             json.dump(state, file, indent=2)
         sync_directory(self.place)
-        if self.final.exists():  # the same step once more, after going back to an older checkpoint
-            shutil.rmtree(self.final)
         os.rename(self.place, self.final)
         sync_directory(self.final.parent)
         for old in checkpoints(self.final.parent)[:-keep]:
-            shutil.rmtree(old)
+            out_of_sight = old.with_name(f".{old.name}.partial")  # first, so that a kill leaves no half of it
+            os.rename(old, out_of_sight)
+            shutil.rmtree(out_of_sight)
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The JSON part of a checkpoint."""
-    path = folder / STATE
+    """The JSON part of a checkpoint.
+
+    Raises:
+        ValueError: if it is missing or damaged; says what to delete.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if not isinstance(state, dict):
+            raise ValueError(f"{STATE} holds no table")
+        return state
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read ({error}); delete {folder} to go on from the one before it") from error
+        raise damaged(folder, error) from error
+
+
+def read_part(folder: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of one file of a checkpoint.
+
+    Raises:
+        ValueError: if it is missing or damaged; says what to delete.
+    """
+    try:
+        return read_tensors(folder / name)
+    except (FileNotFoundError, ValueError) as error:
+        raise damaged(folder, error) from error
+
+
+def damaged(folder: Path, error: Exception) -> ValueError:
+    """The error of a checkpoint which is not as it was written, with the way out."""
+    before = [path for path in checkpoints(folder.parent) if path < folder]
+    other = f"from {before[-1].name}" if before else "from the beginning"
+    return ValueError(f"the checkpoint {folder} is damaged: {error}. Delete this folder to go on {other}")
 
 
 def pack_optimiser(state: dict[str, dict[str, Any]]) -> dict[str, Tensor]:
@@ -106,6 +133,6 @@ def average(folders: list[Path]) -> dict[str, Tensor]:
         raise ValueError("there is no checkpoint to average")
     total: dict[str, Tensor] = {}
     for folder in folders:
-        for name, tensor in read_tensors(folder / MODEL).items():
+        for name, tensor in read_part(folder, MODEL).items():
             total[name] = tensor.double() + total.get(name, 0.0)
     return {name: (tensor / len(folders)).float() for name, tensor in total.items()}

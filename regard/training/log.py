@@ -1,6 +1,7 @@
 """What a run says of itself: a file of measures, TensorBoard curves and a progress bar."""
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -47,10 +48,16 @@ class Log:
         for name, value in measures.items():
             self._board.add_scalar(name, value, step)
 
+    def flush(self) -> None:
+        """Put all of it on the disk; before a checkpoint, which must not know of steps that the log has lost."""
+        if self._file is not None and self._board is not None:
+            self._board.flush()
+            os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Flush and close."""
+        self.flush()
         if self._file is not None and self._board is not None:
-            os.fsync(self._file.fileno())
             self._file.close()
             self._board.close()
 
@@ -78,10 +85,11 @@ class Bar:
     SECONDS = 15.0  # between lines where there is no terminal
 
     def __init__(self, total: int, done: int, *, shows: bool):
-        self.console = Console(stderr=True, quiet=not shows, highlight=False)
+        self.console = Console(stderr=True, quiet=not shows, highlight=False, markup=False, emoji=False)
         self._lively = shows and self.console.is_terminal
-        self._first, self._total = done, total
-        self._started = self._said = time.monotonic()
+        self._total = total
+        self._first: tuple[int, float] | None = None  # step and time of the first update
+        self._said = -math.inf
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -106,16 +114,19 @@ class Bar:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(text)
+        self._progress.console.print(text, soft_wrap=True)
 
     def update(self, step: int, loss: float, tokens_per_second: float) -> None:
         """Move to a step."""
         about = f"loss {loss:.3f}  {tokens_per_second:,.0f} target tokens/s"
         self._progress.update(self._task, completed=step, about=about)
         now = time.monotonic()
-        if not self._lively and (now - self._said > self.SECONDS or step == self._total):
+        if self._first is None:
+            self._first = step, now
+        elif not self._lively and (now - self._said > self.SECONDS or step == self._total):
+            first, started = self._first
             self._said = now
-            left = (now - self._started) / max(1, step - self._first) * (self._total - step)
+            left = (now - started) / (step - first) * (self._total - step)
             self.say(f"step {step:,}/{self._total:,}  {about}  {_clock(left)} left")
 
 

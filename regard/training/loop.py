@@ -4,37 +4,28 @@ A step gathers `accumulate` batches on every process, counts their targets on al
 once by that count, so that neither accumulation nor the number of processes changes what is minimised.
 """
 
+import errno
+import fcntl
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from signal import SIGTERM, Signals
+from typing import Any, cast
 
-import sacrebleu
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedType
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_optimizer_state_dict,
-)
 
 from regard.data.batches import PairBatch
-from regard.data.loading import Batching, Cursor, ordered, padding, stream
-from regard.data.parallel import ParallelText
+from regard.data.loading import Batching, Cursor, padding, stream
 from regard.data.store import PairStore
-from regard.decoding.translator import SOURCE, TARGET, Translator
+from regard.decoding.translator import Translator
 from regard.models import MODELS
 from regard.models.saved import fill, plain_weights
 from regard.objectives.translation import Translation
-from regard.storage.weights import read_tensors
 from regard.text.tokenizer import Tokenizer
 from regard.training.checkpoint import (
     MODEL,
@@ -42,18 +33,23 @@ from regard.training.checkpoint import (
     Writer,
     average,
     checkpoints,
+    damaged,
     pack_optimiser,
     random_state,
+    read_part,
     read_state,
     set_random_state,
     unpack_optimiser,
 )
+from regard.training.corpus import prepare_store, prepare_tokenizers
 from regard.training.log import Bar, Log
 from regard.training.optimisers import OPTIMISERS
-from regard.training.run import RUN_FILE, Run, located
+from regard.training.processes import Processes
+from regard.training.run import RUN_FILE, Run, differences, read_run
 from regard.training.schedules import SCHEDULES
+from regard.training.signals import asked_to_stop
+from regard.training.validation import measure, merit
 
-_FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
 OnStep = Callable[[int, float, nn.Module], None]
 
 
@@ -62,7 +58,11 @@ class Diverged(RuntimeError):
 
 
 class Interrupted(RuntimeError):
-    """The run was asked to stop, and wrote a checkpoint first."""
+    """The run was asked to stop, and wrote a checkpoint first; `status` is the exit status which says so to a shell."""
+
+    def __init__(self, message: str, number: int = SIGTERM):
+        super().__init__(message)
+        self.status = 128 + number
 
 
 @dataclass
@@ -76,7 +76,7 @@ class _Progress:
     level: float | None = None  # smoothed loss, nats a token
     lowest: float = math.inf  # its lowest
     tokens: int = 0  # targets seen
-    seconds: float = 0.0
+    seconds: float = 0.0  # spent on updates
 
     def table(self) -> dict[str, Any]:
         """Plain values."""
@@ -85,10 +85,14 @@ class _Progress:
         return {key: None if value in (math.inf, -math.inf) else value for key, value in about.items()}
 
     @classmethod
-    def of(cls, table: dict[str, Any]) -> "_Progress":
-        """The reverse of `table`."""
-        values = {key: table[key] for key in vars(cls())}
-        values["cursor"] = Cursor(*values["cursor"])
+    def read(cls, folder: Path) -> "_Progress":
+        """The reverse of `table`, from a checkpoint."""
+        table = read_state(folder)
+        try:
+            values = {key: table[key] for key in vars(cls())}
+            values["cursor"] = Cursor(*values["cursor"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(folder, error) from error
         values["best"] = -math.inf if values["best"] is None else values["best"]
         values["lowest"] = math.inf if values["lowest"] is None else values["lowest"]
         return cls(**values)
@@ -105,198 +109,145 @@ def train(run: Run, folder: str | Path, *, resume: bool = False, on_step: OnStep
         on_step: called with step, loss a token and model after each update.
 
     Raises:
-        ValueError: if the folder holds a run already, or, to resume, none.
+        ValueError: if the folder holds a run already, or, to resume, none, or one of another model or other data; if
+            its last checkpoint is damaged; if another process trains in it.
         Diverged: if the loss is not finite or rises out of bounds; the last checkpoint is good.
         Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written.
     """
-    folder = Path(folder)
+    folder, processes = Path(folder), Processes()
     if resume and not (folder / RUN_FILE).is_file():
         raise ValueError(f"there is no run to resume in {folder}: it has no {RUN_FILE}")
     if not resume and (folder / RUN_FILE).is_file():
         raise ValueError(f"{folder} holds a run already; resume it with --resume {folder}, or choose another folder")
-    precision = {"float32": "no", "bfloat16": "bf16"}[run.plan.precision]
-    accelerator = Accelerator(mixed_precision=precision)
-    with _signals() as stop:
-        return _Training(run, folder, accelerator, stop, resume, on_step).run_all()
+    processes.wait()  # until all have looked, before the first one writes
+    with _alone(folder, processes.is_main):
+        return _Training(run, folder, processes, resume, on_step).run_all()
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of dying of them; a second one acts as ever."""
-    caught: list[int] = []
-    before = {}
-
-    def note(number: int, _frame: Any) -> None:
-        caught.append(number)
-        signal.signal(number, before[number])
-
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, note)
-    except ValueError:  # not the main thread: whoever started us handles signals
-        before = {}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _alone(folder: Path, is_main: bool) -> Iterator[None]:
+    """Keep other runs out of a folder, and remove what killed ones left half written there."""
+    if not is_main:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, whatever its children do
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise ValueError(f"another process trains in {folder}; wait for it, or choose another folder") from None
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems have no locks
+                raise
+        for left in folder.glob(".*.partial"):
+            left.unlink()
+        yield
 
 
 class _Training:
     """The parts of one run, put together."""
 
-    def __init__(
-        self,
-        run: Run,
-        folder: Path,
-        accelerator: Accelerator,
-        stop: list[int],
-        resume: bool,
-        on_step: OnStep | None,
-    ):
-        self.run, self.folder, self.accelerator, self.stop, self.on_step = run, folder, accelerator, stop, on_step
-        self.checkpoints = folder / "checkpoints"
+    def __init__(self, run: Run, folder: Path, processes: Processes, resume: bool, on_step: OnStep | None):
+        self.run, self.folder, self.processes, self.on_step = run, folder, processes, on_step
+        self.is_resumed, self.checkpoints = resume, folder / "checkpoints"
         found = checkpoints(self.checkpoints) if resume else []
         self.last = found[-1] if found else None
-        self.progress = _Progress.of(read_state(self.last)) if self.last else _Progress()
-        self.log = Log(folder, self.progress.step, writes=False)
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes and speaks."""
-        return self.accelerator.is_main_process
+        self.progress = _Progress.read(self.last) if self.last else _Progress()
 
     def run_all(self) -> Translator:
         """Prepare, train to the end, and give the best model."""
-        plan, accelerator = self.run.plan, self.accelerator
-        with Bar(plan.steps, self.progress.step, shows=self.is_main) as bar:
-            self.bar = bar
-            with accelerator.main_process_first():
-                source, target = self.tokenizers()
-                self.train_store = self.store("train", self.run.train, source, target)
-                self.validation_store = self.store("validation", self.run.validation, source, target)
+        is_main = self.processes.is_main
+        with Bar(self.run.plan.steps, self.progress.step, shows=is_main) as self.bar:
+            if self.is_resumed:
+                self.compare_settings()
+            with self.processes.main_first():
+                source, target = prepare_tokenizers(self.run, self.folder, self.bar.say)
+                self.train_store, self.validation_store = (
+                    self.store(n, source, target) for n in ("train", "validation")
+                )
             self.build(source, target)
-            self.log = Log(self.folder, self.progress.step, writes=self.is_main)
+            self.log = Log(self.folder, self.progress.step, writes=is_main)
             try:
-                self.steps()
+                with asked_to_stop() as self.signals:
+                    self.steps()
             finally:
                 self.log.close()
+                self.batches.close()  # and with it the workers
             self.finish()
-        accelerator.wait_for_everyone()
+        self.processes.wait()
         return Translator.load(self.folder)
 
-    def tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
-        """Those of the folder; at first, loaded or trained, and written there together with run.toml."""
-        text, folder = self.run.text, self.folder
-        if not (folder / RUN_FILE).is_file():
-            if text.load:
-                source = Tokenizer.load(text.load)
-                other = Path(text.load) / TARGET
-                target = Tokenizer.load(other) if other.is_file() else source
-            else:
-                source, target = self.train_tokenizers()
-            folder.mkdir(parents=True, exist_ok=True)
-            source.save(folder / SOURCE)
-            if target is not source:
-                target.save(folder / TARGET)
-            self.run.save(folder)  # last: a folder with a run.toml has its tokenizers
-        source = Tokenizer.load(folder / SOURCE)
-        return source, Tokenizer.load(folder / TARGET) if (folder / TARGET).is_file() else source
+    def compare_settings(self) -> None:
+        """Refuse to go on as another run, and say what else is different."""
+        changes = differences(read_run(self.folder / RUN_FILE), self.run)
+        moved = ("train.path", "train.target_path")  # the tokenised text is in the folder
+        other = [name for name in changes if name.partition(".")[0] in ("model", "text", "train") and name not in moved]
+        if other:
+            raise ValueError(f"{self.folder} holds a run which differs in {', '.join(other)}; choose another folder")
+        self.processes.wait()
+        if changes:
+            self.bar.say(f"the run goes on with another {', '.join(changes)}")
+            if self.processes.is_main:
+                self.run.save(self.folder)
 
-    def train_tokenizers(self) -> tuple[Tokenizer, Tokenizer]:
-        """One tokenizer of both languages, or one of each."""
-        text, corpus = self.run.text, located(self.run.train)
-        self.bar.say(f"training {'one tokenizer' if text.joint else 'two tokenizers'} of kind {text.kind}")
-        options: dict[str, Any] = {"kind": text.kind, "minimum": text.minimum, "lowercase": text.lowercase}
-        options["vocabulary"] = text.vocabulary or None
-        from regard.data.parallel import Skipped
-
-        def pairs() -> Iterator[Any]:
-            return corpus.read(Skipped() if text.skip else None)
-
-        if text.joint:
-            both = Tokenizer.train((side for pair in pairs() for side in (pair.source, pair.target)), **options)
-            return both, both
-        source = Tokenizer.train((pair.source for pair in pairs()), **options)
-        return source, Tokenizer.train((pair.target for pair in pairs()), **options)
-
-    def store(self, name: str, text: ParallelText, source: Tokenizer, target: Tokenizer) -> PairStore:
-        """The tokenised corpus of this name, built where it is not up to date."""
-        place = self.folder / "data" / name
-        store = PairStore.prepare(
-            place, located(text), source, target, longest=self.run.text.longest, skips=self.run.text.skip
-        )
-        if self.is_main:
-            self.bar.say(
-                f"{name}: {len(store):,} pairs, {store.tokens[0]:,} + {store.tokens[1]:,} tokens; {store.skipped}"
-            )
+    def store(self, name: str, source: Tokenizer, target: Tokenizer) -> PairStore:
+        """The tokenised corpus of this name."""
+        text = getattr(self.run, name)
+        store = prepare_store(self.run, self.folder, name, text, (source, target), keeps=self.last is not None)
+        tokens = " + ".join(f"{count:,}" for count in store.tokens)
+        self.bar.say(f"{name}: {len(store):,} pairs, {tokens} tokens; {store.skipped}")
         return store
 
     def build(self, source: Tokenizer, target: Tokenizer) -> None:
         """Model, optimiser and stream of batches, as they were at the last checkpoint."""
-        plan, accelerator = self.run.plan, self.accelerator
-        config = self.run.build_config(source.size, target.size)
+        plan, processes = self.run.plan, self.processes
         torch.manual_seed(plan.seed)
-        model = MODELS[self.run.model["kind"]].model(config)
-        self.width = getattr(config, "width")  # noqa: B009
-        self.names = list(plain_weights(model))
-        self.model_type, self.config = type(model), config
+        self.config = self.run.build_config(source.size, target.size)
+        self.model_type = MODELS[self.run.model["kind"]].model
+        model = self.model_type(self.config)
+        self.names, self.width = list(plain_weights(model)), self.config.width
         self.translator = Translator(model, source, target)
         if self.last:
-            fill(model, read_tensors(self.last / MODEL), str(self.last / MODEL))
-        objective: nn.Module = Translation(model, smoothing=plan.smoothing)
+            fill(model, read_part(self.last, MODEL), str(self.last / MODEL))
+        objective = Translation(model, smoothing=plan.smoothing)
         if plan.compile:
             objective.compile(dynamic=True)
-        optimiser = OPTIMISERS[plan.optimiser](objective.parameters())
-        self.objective, self.optimiser = accelerator.prepare(objective, optimiser)
+        self.objective = processes.hold(objective)
+        self.optimiser = OPTIMISERS[plan.optimiser](self.objective.parameters())
         if self.last:
-            self.restore_optimiser(self.last)
+            state = unpack_optimiser(read_part(self.last, OPTIMISER))
+            processes.set_optimiser_state(self.objective, self.optimiser, state)
         batching = Batching(
             tokens=plan.tokens or None, sentences=plan.sentences or None, pool=plan.pool, seed=plan.seed
         )
-        if self.is_main and not self.progress.step:
-            parameters = sum(p.numel() for p in model.parameters())
+        if processes.is_main and not self.progress.step:
+            parameters = sum(tensor.numel() for tensor in plain_weights(model).values())
             self.bar.say(f"{self.run.model['kind']}: {parameters:,} parameters; {padding(self.train_store, batching)}")
-        self.validation_batching = Batching(tokens=max(plan.tokens, 4096))
-        self.batches = stream(
-            self.train_store,
-            batching,
-            self.progress.cursor,
-            rank=accelerator.process_index,
-            processes=accelerator.num_processes,
-            workers=plan.workers,
-        )
+        place = {"rank": processes.rank, "processes": processes.count}
+        batches = stream(self.train_store, batching, self.progress.cursor, **place, workers=plan.workers)
+        self.batches = cast(Generator[tuple[PairBatch, Cursor], None, None], batches)
         self.settle_randomness()
 
     def settle_randomness(self) -> None:
         """Each process's own random numbers: from the seed, or where the checkpoint left them."""
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        own = None if self.last is None else self.last / f"random-{rank}.safetensors"
-        torch.manual_seed(self.run.plan.seed * 1000 + rank + (self.progress.step << 20 if own else 0))
-        if own is None:
+        rank, processes = self.processes.rank, self.processes.count
+        torch.manual_seed(self.run.plan.seed * 1000 + rank + (self.progress.step << 20))
+        if self.last is None:
             return
-        before = read_state(own.parent)["processes"]
+        before = read_state(self.last)["processes"]
         if before == processes:
-            set_random_state(read_tensors(own))
+            set_random_state(read_part(self.last, f"random-{rank}.safetensors"))
         else:
             self.bar.say(f"the run had {before} processes and now has {processes}: it goes on, but not to the bit")
-
-    def restore_optimiser(self, folder: Path) -> None:
-        """Put the optimiser's state back."""
-        inner = getattr(self.optimiser, "optimizer", self.optimiser)
-        whole: Any = get_optimizer_state_dict(self.objective, inner, options=_FULL)
-        state = unpack_optimiser(read_tensors(folder / OPTIMISER))
-        set_optimizer_state_dict(self.objective, inner, {**whole, "state": state}, options=_FULL)
 
     def steps(self) -> None:
         """Update by update to the end of the plan."""
         plan, progress = self.run.plan, self.progress
         self.objective.train()
-        started, tokens = time.monotonic(), 0
         while progress.step < plan.steps:
-            loss, counted = self.update()
-            progress.seconds += (now := time.monotonic()) - started
-            tokens, started = tokens + counted, now
+            started = time.monotonic()
+            loss, stopping = self.update()
+            progress.seconds += time.monotonic() - started
             self.bar.update(progress.step, loss, progress.tokens / max(progress.seconds, 1e-9))
             if progress.step % 20 == 0 or progress.step == 1:
                 self.log.add(progress.step, loss=loss, rate=self.rate(), tokens=progress.tokens)
@@ -305,177 +256,150 @@ class _Training:
             is_last = progress.step == plan.steps
             if progress.step % plan.validate_every == 0 or is_last:
                 self.validate()
-            stopping = self.agreed_to_stop() and not is_last
             if progress.step % plan.save_every == 0 or is_last or stopping:
                 self.save()
-            if stopping:
+            if stopping and not is_last:
+                number = Signals(self.signals[0]) if self.signals else SIGTERM  # another process got it
                 raise Interrupted(
-                    f"stopped at step {progress.step:,}; a checkpoint is written: go on with --resume {self.folder}"
+                    f"stopped by {number.name} after step {progress.step:,}; a checkpoint is written: "
+                    f"go on with --resume {self.folder}",
+                    number,
                 )
-            started = time.monotonic()
 
     def rate(self) -> float:
         """The learning rate of the current step."""
         plan = self.run.plan
         return plan.rate * SCHEDULES[plan.schedule](max(1, self.progress.step), plan, self.width)
 
-    def update(self) -> tuple[float, int]:
-        """One update: loss in nats a token, and its number of targets."""
-        plan, accelerator, progress = self.run.plan, self.accelerator, self.progress
+    def autocast(self) -> torch.autocast:
+        """Where matrix products are in the plan's precision."""
+        return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.run.plan.precision == "bfloat16")
+
+    def update(self) -> tuple[float, bool]:
+        """One update: loss a token, and whether any process was asked to stop."""
+        plan, processes, progress = self.run.plan, self.processes, self.progress
         batches: list[PairBatch] = []
         for batch, cursor in islice(self.batches, plan.accumulate):
-            batches.append(batch.to(accelerator.device))
+            batches.append(batch.to(processes.device))
             progress.cursor = cursor
-        counts = torch.tensor(
-            [sum(batch.target_tokens for batch in batches), sum(len(batch) for batch in batches)],
-            dtype=torch.float64 if accelerator.device.type == "cpu" else torch.float32,
-            device=accelerator.device,
-        )
-        targets, sentences = (int(count) for count in self.summed(counts).tolist())
+        counts = [sum(batch.target_tokens for batch in batches), sum(len(batch) for batch in batches)]
+        targets, sentences = processes.summed(torch.tensor(counts, device=processes.device)).tolist()
         divisor = {"tokens": targets, "sentences": sentences, "nothing": 1}[plan.divide]
-        total = torch.zeros(2, device=accelerator.device)
-        for number, batch in enumerate(batches, 1):
-            waits = number < len(batches)
-            with accelerator.no_sync(self.objective) if waits else nullcontext(), accelerator.autocast():
-                result = self.objective(batch.source, batch.target)
-            with accelerator.no_sync(self.objective) if waits else nullcontext():
+        total = torch.zeros(3, device=processes.device)
+        for batch in batches:
+            with processes.gathering(self.objective, is_last=batch is batches[-1]):
+                with self.autocast():
+                    result = self.objective(batch.source, batch.target)
                 # processes average their gradients; here they are summed
-                accelerator.backward(result.total * (accelerator.num_processes / divisor))
-            total += torch.stack([result.total.detach(), -result.log_likelihood]).float()
-        total = self.summed(total)
-        parameters = list(self.objective.parameters())
-        norm = accelerator.clip_grad_norm_(parameters, plan.clip or math.inf)
-        loss = float(total[0]) / targets
+                (result.total * (processes.count / divisor)).backward()
+            total[:2] += torch.stack([result.total.detach(), -result.log_likelihood]).float()
+        total[2] = bool(self.signals)
+        summed, nats, stopping = processes.summed(total).tolist()
+        norm = processes.clip(self.objective, plan.clip)
         progress.step += 1
-        self.check(loss, float(total[1]) / targets, float(norm) if norm is not None else 0.0)
+        self.check(summed / targets, nats / targets, norm)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         progress.tokens += targets
-        return loss, targets
-
-    def summed(self, values: Tensor) -> Tensor:
-        """The sum over processes."""
-        return values if self.accelerator.num_processes == 1 else self.accelerator.reduce(values, "sum")  # pyright: ignore
+        return summed / targets, stopping > 0
 
     def check(self, loss: float, nats: float, norm: float) -> None:
         """Stop before an update which would spoil the weights."""
         progress = self.progress
-        step = progress.step
-        good = (
-            f"the last good checkpoint is {found[-1]}" if (found := checkpoints(self.checkpoints)) else "no checkpoint"
-        )
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"
-            raise Diverged(f"{what} at step {step:,}; {good}. A lower plan.rate or a plan.clip may help")
+        for what, value in (("loss", loss), ("loss", nats), ("gradient's norm", norm)):
+            if not math.isfinite(value):
+                self.stop(
+                    f"the {what} is {value} at step {progress.step:,}", "A lower plan.rate or a plan.clip may help"
+                )
         progress.level = nats if progress.level is None else 0.95 * progress.level + 0.05 * nats
         progress.lowest = min(progress.lowest, progress.level)
         if progress.level > progress.lowest + self.run.plan.rise:
-            raise Diverged(
-                f"the loss rose to {progress.level:.2f} nats a token at step {step:,}, more than plan.rise="
-                f"{self.run.plan.rise} above its lowest, {progress.lowest:.2f}; {good}. A lower plan.rate may help"
+            what = (
+                f"the loss rose to {progress.level:.2f} nats a token at step {progress.step:,}, more than plan.rise="
+                f"{self.run.plan.rise} above its lowest, {progress.lowest:.2f}"
             )
+            self.stop(what, "A lower plan.rate may help")
 
-    def agreed_to_stop(self) -> bool:
-        """Whether any process was asked to stop."""
-        flag = torch.tensor([float(bool(self.stop))], device=self.accelerator.device)
-        return bool(self.summed(flag) > 0)
+    def stop(self, what: str, advice: str) -> None:
+        """Stop for good, and say from where one can go on."""
+        found = checkpoints(self.checkpoints)
+        last = f"the last good checkpoint is {found[-1]}" if found else "there is no checkpoint"
+        best = f", the best weights, of step {self.progress.best_step:,}, lie in {self.folder}"
+        raise Diverged(f"{what}; {last}{best if self.progress.best_step else ''}. {advice}")
 
     def plain_model(self) -> nn.Module | None:
         """The model as one process can use it; None in processes which have nothing to do."""
-        if self.accelerator.distributed_type != DistributedType.FSDP:
-            return self.translator.model if self.is_main else None
+        if not self.processes.shards:
+            return self.translator.model if self.processes.is_main else None
         weights = self.weights()  # every process takes part
-        if not self.is_main:
+        if not self.processes.is_main:
             return None
         model = self.model_type(self.config)
         fill(model, weights, "the sharded model")
-        return model
+        return model.to(self.processes.device)
 
     def weights(self) -> dict[str, Tensor]:
-        """All weights, whole, by the plain model's names."""
-        whole: Any = get_model_state_dict(self.objective, options=_FULL)
+        """All weights, whole, by the plain model's names, in the main process."""
+        whole = self.processes.weights(self.objective)
         return {name: whole[f"model.{name}"] for name in self.names} if whole else {}
 
+    def measure(self, model: nn.Module) -> tuple[Translator, dict[str, float], str]:
+        """A model with its tokenizers, its measures, and these in words."""
+        translator = Translator(model, self.translator.source, self.translator.target)
+        measures = measure(self.run, translator, self.validation_store, self.autocast())
+        return translator, measures, "  ".join(f"{name} {number:.4g}" for name, number in measures.items())
+
     def validate(self) -> None:
-        """Measure on the validation set, and keep the model if it is the best so far."""
-        state, model = random_state(), self.plain_model()
+        """Measure on the validation set, and keep the model if it is the best so far; no random number is used up."""
+        progress, state, model = self.progress, random_state(), self.plain_model()
         if model is not None:
-            measures = self.measure(model)
-            best = {"bleu": measures.get("bleu"), "exact_match": measures.get("exact_match"), "loss": -measures["nats"]}
-            value = best[self.run.plan.best]
-            assert value is not None
-            self.log.add(self.progress.step, **{f"validation_{name}": number for name, number in measures.items()})
-            shown = "  ".join(f"{name} {number:.4g}" for name, number in measures.items())
-            mark = ""
-            if value > self.progress.best:
-                self.progress.best, self.progress.best_step, mark = value, self.progress.step, "  (best)"
-                Translator(model, self.translator.source, self.translator.target).save(self.folder)
-            self.bar.say(f"step {self.progress.step:,} validation: {shown}{mark}")
-        self.accelerator.wait_for_everyone()
+            translator, measures, words = self.measure(model)
+            self.log.add(progress.step, **{f"validation_{name}": number for name, number in measures.items()})
+            value, mark = merit(self.run, measures), ""
+            if value > progress.best:
+                progress.best, progress.best_step, mark = value, progress.step, "  (best)"
+                translator.save(self.folder)
+            self.bar.say(f"step {progress.step:,} validation: {words}{mark}")
+        self.processes.wait()
         set_random_state(state)
         self.objective.train()
 
-    def measure(self, model: nn.Module) -> dict[str, float]:
-        """Loss and perplexity of the validation set, and BLEU and exact match of its first greedy translations."""
-        objective = Translation(model).eval()
-        nats, tokens = 0.0, 0
-        with torch.no_grad(), self.accelerator.autocast():
-            for _, batch in ordered(self.validation_store, self.validation_batching):
-                result = objective(*(side.to(self.accelerator.device) for side in (batch.source, batch.target)))
-                nats, tokens = nats - float(result.log_likelihood), tokens + result.tokens
-        measures = {"nats": nats / tokens, "perplexity": math.exp(min(50.0, nats / tokens))}
-        if self.run.plan.validate_sentences:
-            text = located(self.run.validation)
-            pairs = list(islice(text.read(), self.run.plan.validate_sentences))
-            translator = Translator(model, self.translator.source, self.translator.target)
-            outputs = translator.translate([pair.source for pair in pairs], beams=1, length_penalty=0.0)
-            references = [pair.target for pair in pairs]
-            measures["bleu"] = sacrebleu.corpus_bleu(outputs, [references]).score
-            same = sum(output == reference for output, reference in zip(outputs, references, strict=True))
-            measures["exact_match"] = 100.0 * same / len(references)
-        return measures
-
     def save(self) -> None:
         """Write a checkpoint, every process its part."""
-        accelerator, progress = self.accelerator, self.progress
+        processes, progress, plan = self.processes, self.progress, self.run.plan
+        if not processes.is_finite(self.objective):
+            self.stop(
+                f"a weight is not finite after step {progress.step:,}", "A lower plan.rate or a plan.clip may help"
+            )
+        self.log.flush()
         writer = Writer(self.checkpoints, progress.step)
-        if self.is_main:
+        if processes.is_main:
             writer.begin()
-        accelerator.wait_for_everyone()
-        writer.add(f"random-{accelerator.process_index}.safetensors", random_state())
-        weights = self.weights()
-        inner = getattr(self.optimiser, "optimizer", self.optimiser)
-        state: Any = get_optimizer_state_dict(self.objective, inner, options=_FULL)
-        accelerator.wait_for_everyone()
-        if self.is_main:
+        processes.wait()
+        writer.add(f"random-{processes.rank}.safetensors", random_state())
+        weights, state = self.weights(), processes.optimiser_state(self.objective, self.optimiser)
+        processes.wait()
+        if processes.is_main:
             writer.add(MODEL, weights)
-            writer.add(OPTIMISER, pack_optimiser(state["state"]))
-            about = {**progress.table(), "processes": accelerator.num_processes}
-            writer.finish(about, max(self.run.plan.keep, self.run.plan.average))
-        accelerator.wait_for_everyone()
+            writer.add(OPTIMISER, pack_optimiser(state))
+            writer.finish({**progress.table(), "processes": processes.count}, max(plan.keep, plan.average))
+        processes.wait()
 
     def finish(self) -> None:
         """Try the mean of the last checkpoints, and keep it if it is better than the best."""
-        if not self.is_main or self.run.plan.average < 2:
+        if not self.processes.is_main or self.run.plan.average < 2:
             return
         folders = checkpoints(self.checkpoints)[-self.run.plan.average :]
-        model = self.model_type(self.config).eval()
+        model = self.model_type(self.config)
         fill(model, average(folders), str(self.checkpoints))
-        measures = self.measure(model.to(self.accelerator.device))
-        value = -measures["nats"] if self.run.plan.best == "loss" else measures[self.run.plan.best]
-        kept = value >= self.progress.best
+        translator, measures, words = self.measure(model.to(self.processes.device))
+        kept = merit(self.run, measures) >= self.progress.best
         if kept:
-            Translator(model.cpu(), self.translator.source, self.translator.target).save(self.folder)
-        shown = "  ".join(f"{name} {number:.4g}" for name, number in measures.items())
+            translator.save(self.folder)
         verdict = "kept" if kept else f"not better than step {self.progress.best_step:,}"
-        self.bar.say(f"mean of the last {len(folders)} checkpoints: {shown}  ({verdict})")
+        self.bar.say(f"mean of the last {len(folders)} checkpoints: {words}  ({verdict})")
 
 
-def interrupted_status(number: int = signal.SIGINT) -> int:
-    """The exit status by which a shell knows a process that was stopped."""
-    return 128 + number
-
-
-__all__ = ["Diverged", "Interrupted", "interrupted_status", "train"]
+__all__ = ["Diverged", "Interrupted", "train"]
