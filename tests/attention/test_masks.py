@@ -1,0 +1,145 @@
+"""Masks beside the sentences which define them, and beside those of the Sparse Transformer's own code."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regard.attention.masks import Mask, banded, causal, documents, fixed, padding, permuted, strided
+
+ORACLE = np.load(Path(__file__).parent.parent / "oracles" / "sparse_masks.npz")
+OURS = {
+    "all": lambda length, _: causal(),
+    "local": lambda length, _: banded(length),
+    "local_blocksparse": lambda length, _: banded(length),
+    "strided": lambda length, _: strided(length),
+    "strided_blocksparse": lambda length, _: strided(length),
+    "fixed": fixed,
+}
+
+
+def number(name: str, key: str) -> int:
+    found = re.search(rf"_{name}(\d+)", key)
+    return int(found[1]) if found else 1
+
+
+def square(mask: Mask, n: int) -> list[list[bool]]:
+    """Asked at one place after another."""
+    zero = torch.tensor(0)
+    return [[bool(mask.allows(zero, zero, torch.tensor(i), torch.tensor(j))) for j in range(n)] for i in range(n)]
+
+
+@pytest.mark.parametrize("key", ORACLE.files)
+def test_masks_of_the_authors(key):
+    theirs = torch.from_numpy(ORACLE[key]).bool()
+    n = theirs.shape[-1]
+    summary = number("bs", key) * number("vertsize", key)
+    ours = OURS[key.split("/")[0]](number("l", key), summary).dense(1, 1, n, n).view(n, n)
+    # their heads look at different cells of a block; the first of each `verts` heads at its end, as in the paper
+    heads = theirs[:: number("verts", key)] if theirs.ndim == 3 else theirs[None]
+    assert len(heads) > 0
+    for head in heads:
+        assert torch.equal(ours, head)
+
+
+def test_fixed_by_hand():
+    # blocks of four, of whose earlier ones the last cell is seen
+    wanted = ["x.......", "xx......", "xxx.....", "xxxx....", "...xx...", "...xxx..", "...xxxx.", "...xxxxx"]
+    assert square(fixed(4, 1), 8) == [[cell == "x" for cell in row] for row in wanted]
+
+
+def test_strided_and_banded_by_hand():
+    wanted = ["x.....", ".x....", "..x...", "x..x..", ".x..x.", "..x..x"]
+    assert square(strided(3), 6) == [[cell == "x" for cell in row] for row in wanted]
+    wanted = ["x.....", "xx....", ".xx...", "..xx..", "...xx.", "....xx"]
+    assert square(banded(2), 6) == [[cell == "x" for cell in row] for row in wanted]
+
+
+def test_permuted_by_hand():
+    order = torch.tensor([[2, 0, 1]])  # the second word comes first, the first word last
+    assert square(permuted(order, sees_itself=True), 3) == [
+        [True, True, True],
+        [False, True, False],
+        [False, True, True],
+    ]
+    assert square(permuted(order, sees_itself=False), 3) == [
+        [False, True, True],
+        [False, False, False],
+        [False, True, False],
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=8))
+def test_documents_see_their_partners_alone(lengths):
+    queries, keys = (torch.tensor(side) for side in zip(*lengths, strict=True))
+    of_query = [n for n, (count, _) in enumerate(lengths) for _ in range(count)]
+    of_key = [n for n, (_, count) in enumerate(lengths) for _ in range(count)]
+    dense = documents(queries, keys).dense(1, 1, len(of_query), len(of_key)).view(len(of_query), len(of_key))
+    assert dense.tolist() == [[q == k for k in of_key] for q in of_query]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=20))
+def test_groups_hold_every_token_once_and_waste_little(lengths):
+    queries, keys = (torch.tensor(side) for side in zip(*lengths, strict=True))
+    groups = documents(queries, keys).groups
+    for side, total in (("query", int(queries.sum())), ("key", int(keys.sum()))):
+        places = [getattr(group, f"{side}_tokens") for group in groups]
+        places = [torch.arange(total) if place is None else place for place in places]
+        assert torch.cat(places).sort().values.tolist() == list(range(total))
+        for group, place in zip(groups, places, strict=True):
+            slots = getattr(group, f"{side}_slots")
+            assert len(slots.unique()) == len(slots) == len(place)
+            assert int(slots.max()) < group.size * (group.queries if side == "query" else group.keys)
+    needed = sum(q * k for q, k in lengths)
+    assert sum(group.size * group.queries * group.keys for group in groups) <= 1.6 * needed
+
+
+def test_documents_of_unequal_number_are_refused():
+    with pytest.raises(ValueError, match="queries hold 2 sequences, but keys hold 1"):
+        documents(torch.tensor([1, 2]), torch.tensor([3]))
+
+
+def test_masks_compose_as_sets():
+    wide, thin = square(banded(4), 8), square(strided(2), 8)
+    for ours, meant in (
+        (banded(4) & strided(2), lambda a, b: a and b),
+        (banded(4) | strided(2), lambda a, b: a or b),
+        (~(banded(4) & strided(2)), lambda a, b: not (a and b)),
+    ):
+        assert square(ours, 8) == [
+            [meant(*cell) for cell in zip(*rows, strict=True)] for rows in zip(wide, thin, strict=True)
+        ]
+
+
+def test_a_conjunction_knows_all_of_its_parts():
+    first, second, third = causal(), strided(2), padding(torch.ones(1, 4, dtype=torch.bool))
+    assert ((first & second) & third).parts == (first, second, third)
+    assert (first & (second & third)).parts == (first, second, third)
+    assert len((first | second).parts) == 1
+
+
+@pytest.mark.parametrize(
+    ("mask", "shape"),
+    [
+        (causal(), (3, 5)),
+        (padding(torch.ones(4, 5, dtype=torch.bool)), (4, 1, 3, 5)),
+        (Mask(lambda b, h, i, j: j <= i + h), (2, 3, 5)),
+    ],
+)
+def test_a_dense_mask_costs_only_the_axes_on_which_it_depends(mask, shape):
+    dense = mask.dense(4, 2, 3, 5)
+    assert tuple(n for n in dense.shape if n > 1) == shape[-dense.ndim :] or dense.shape == shape
+    assert dense.dtype is torch.bool
+
+
+def test_a_dense_mask_is_made_anew_for_another_size():
+    mask = causal()
+    assert mask.dense(1, 1, 2, 2).tolist() == [[True, False], [True, True]]
+    assert mask.dense(1, 1, 1, 3).tolist() == [[True, True, True]]
+    assert mask.dense(1, 1, 2, 3).tolist() == [[True, True, False], [True, True, True]]

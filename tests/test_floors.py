@@ -1,0 +1,72 @@
+"""Who may import whom: a package may import those of the floors below. This table is the document."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "regard"
+FLOORS = [
+    {"attention", "text", "storage", "recipes"},
+    {"layers", "data"},
+    {"models"},
+    {"objectives", "decoding"},
+    {"training", "evaluate", "visualise"},
+    {"cli"},
+]
+SIDEWAYS = {("text", "storage")}  # the only edge within a floor
+MODELS_BY_NAME = {  # floors above know models by their protocols, but for these files
+    "decoding/translator.py": {"regard.models.saved"},
+    "training/loop.py": {"regard.models", "regard.models.saved"},
+    "training/run.py": {"regard.models.saved"},
+}
+FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of ours which a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+    return {name for name in found if name.split(".")[0] == "regard"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_imports_from_above(path):
+    place = path.relative_to(PACKAGE).as_posix()
+    own = place.split("/")[0]
+    if own in ("__init__.py", "__main__.py", "cli"):
+        return  # the public face and the command line join all
+    for module in imports(path):
+        other = [*module.split("."), ""][1]
+        edge = f"regard/{place} imports {module}"
+        if other == own or (own, other) in SIDEWAYS:
+            continue
+        assert other in FLOOR, edge
+        assert FLOOR[other] < FLOOR[own], edge
+        if other == "models" and module != "regard.models.protocols":
+            assert module in MODELS_BY_NAME.get(place, set()), edge
+
+
+def test_every_package_has_its_floor_and_every_exception_is_used():
+    packages = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert packages <= set(FLOOR)
+    for place, modules in MODELS_BY_NAME.items():
+        assert modules <= imports(PACKAGE / place), place
+    for own, other in SIDEWAYS:
+        edges = {module.split(".")[1] for path in (PACKAGE / own).rglob("*.py") for module in imports(path)}
+        assert other in edges
+
+
+def test_importing_regard_imports_nothing_heavy():
+    heavy = "torch", "numpy", "tokenizers", "matplotlib", "babel"
+    code = f"import sys, regard; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,46 @@
+"""Models small enough to be checked in float64, with weights at which every part matters."""
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from regard.attention.packing import Packed
+from regard.models import MODELS
+
+WORDS = 11
+END = 1
+
+
+def tiny_config(name: str, words: int = WORDS, **changes):
+    """The registry's tiny size with a small vocabulary and no dropout; any model's, by the names of its fields."""
+    config = MODELS[name].sizes["tiny"]
+    vocabularies = {f.name: words for f in dataclasses.fields(config) if f.name.endswith("vocabulary")}
+    narrow = {"width": 16, "hidden": 24, "embedding": 12, "alignment": 10, "maxout": 8, "dropout": 0.0}
+    narrow = {key: value for key, value in narrow.items() if hasattr(config, key)}
+    return dataclasses.replace(config, **{**vocabularies, **narrow, **changes})
+
+
+def tiny(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float64, words: int = WORDS, **changes) -> nn.Module:
+    """A model in evaluation mode, its weights far from the published start (where RNNsearch looks at all alike)."""
+    torch.manual_seed(seed)
+    model = MODELS[name].model(tiny_config(name, words, **changes)).to(dtype).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0.0, 1.5 * parameter.shape[1] ** -0.5)
+            else:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+    return model
+
+
+def sentences(*lengths: int, seed: int = 0, words: int = WORDS) -> list[list[int]]:
+    """Random ids, each sentence of its length with the end token as the last."""
+    generator = torch.Generator().manual_seed(seed)
+    return [[*torch.randint(3, words, (n - 1,), generator=generator).tolist(), END] for n in lengths]
+
+
+def pairs(seed: int = 0, words: int = WORDS) -> tuple[Packed, Packed]:
+    """Five sentence pairs of very different length, among them the shortest."""
+    source = sentences(3, 1, 23, 2, 7, seed=seed, words=words)
+    return Packed.of(source), Packed.of(sentences(2, 5, 4, 1, 19, seed=seed + 1, words=words))
