@@ -55,19 +55,16 @@ def main() -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except RuntimeError as error:
-        loop = sys.modules.get("regard.training.loop")
-        if loop is not None and isinstance(error, loop.Interrupted):
-            print(f"regard: {error}", file=sys.stderr)
-            raise SystemExit(error.status) from None
-        if loop is not None and isinstance(error, loop.Diverged):
-            _fail(error)
-        raise
+        loop = sys.modules.get("regard.training.loop")  # which is there if it raised this
+        if loop is None or not isinstance(error, loop.Interrupted | loop.Diverged):
+            raise
+        _fail(error, getattr(error, "status", 1))
 
 
-def _fail(error: BaseException) -> None:
+def _fail(error: BaseException, status: int = 1) -> None:
     """Say what was wrong, and leave."""
     print(f"regard: {error}", file=sys.stderr)
-    raise SystemExit(1) from None
+    raise SystemExit(status) from None
 
 
 if __name__ == "__main__":

@@ -53,14 +53,21 @@ def demo(
         table.add_column(heading)
     shown = [n * len(sources) // 12 for n in range(12)]
     for n in shown:
-        marks = [outputs[name][n] + ("" if outputs[name][n] == references[n] else "  (wrong)") for name in MODELS.values()]
+        marks = [
+            outputs[name][n] + ("" if outputs[name][n] == references[n] else "  (wrong)") for name in MODELS.values()
+        ]
         table.add_row(sources[n], references[n], *marks)
     table.add_section()
     exact = [f"{exact_match(outputs[name], references):.1f} % exact" for name in MODELS.values()]
     table.add_row("all of them", "", *exact)
     console.print(table)
     pictures = (
-        example(translators[name], sources[n], outputs[name][n], {"model": name, "source": sources[n], "output": outputs[name][n], "reference": references[n]})
+        example(
+            translators[name],
+            sources[n],
+            outputs[name][n],
+            {"model": name, "source": sources[n], "output": outputs[name][n], "reference": references[n]},
+        )
         for n in shown
         for name in MODELS.values()
     )

@@ -65,7 +65,9 @@ def evaluate(
         table.draw(lengths)
     if as_json:
         results = {name: one.as_dict() for name, one in scores.items()}
-        typer.echo(json.dumps({"test": names, "beams": beams, "scores": results, "by_length": table.as_dict()}, indent=2))
+        typer.echo(
+            json.dumps({"test": names, "beams": beams, "scores": results, "by_length": table.as_dict()}, indent=2)
+        )
         return
     for name, one in scores.items():
         typer.echo(f"{name}  ({len(sources):,} sentences, {beams} beams)")

@@ -29,7 +29,9 @@ def decoded(file: BinaryIO, name: str) -> Iterator[str]:
         try:
             yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{name}:{number}: the line is not UTF-8 ({error.reason} at byte {error.start})") from error
+            raise ValueError(
+                f"{name}:{number}: the line is not UTF-8 ({error.reason} at byte {error.start})"
+            ) from error
 
 
 def as_they_come(lines: Iterator[str], at_most: int) -> Iterator[list[str]]:

@@ -50,13 +50,13 @@ class Timeline:
         return starts[self.lengths - 1] + row
 
     @cached_property
-    def spans(self) -> list[tuple[int, int, int]]:
-        """Of each step: its first place in reading order, the rows alive in it, and those alive in the next."""
-        first, spans = 0, []
-        for size, following in zip(self.sizes, [*self.sizes[1:], 0], strict=True):
-            spans.append((first, size, following))
+    def moves(self) -> Tensor:
+        """The places in reading order of all tokens but the last of each sequence."""
+        first, places = 0, []
+        for size, following in zip(self.sizes, self.sizes[1:], strict=False):
+            places.append(torch.arange(first, first + following))
             first += size
-        return spans
+        return torch.cat(places) if places else torch.empty(0, dtype=torch.int64)
 
 
 class GRU(nn.Module):
@@ -132,26 +132,95 @@ def full_precision(scan: Callable, *inputs):
         return scan(*inputs)
 
 
-def gru_forward(projected: Tensor, state: Tensor, gates: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """One step over rows: the next state [n, D], the gates [n, 2 D] and the candidate [n, D]."""
-    width = state.shape[1]
-    opened = torch.addmm(projected[:, : 2 * width], state, gates.T).sigmoid_()
-    proposed = torch.addmm(projected[:, 2 * width :], opened[:, :width] * state, candidate.T).tanh_()
-    return torch.lerp(state, proposed, opened[:, width:]), opened, proposed
+class GRUTape:
+    """Steps of a GRU over rows, and what of them the way back needs.
+
+    Args:
+        projected: what inputs add to the gates and the candidate [M, 3 D], all steps end to end; a step reads its part
+            when it is made, so that it may be written as late as that.
+        sizes: rows of each step.
+        gates: U_r and U_z, [2 D, D].
+        candidate: U, [D, D].
+    """
+
+    def __init__(self, projected: Tensor, sizes: list[int], gates: Tensor, candidate: Tensor):
+        self.width = len(candidate)
+        self.opened = projected.new_empty(len(projected), 2 * self.width)  # r and z
+        self.proposed = projected.new_empty(len(projected), self.width)  # c
+        to_gates, to_candidate = projected.split([2 * self.width, self.width], 1)
+        self._inputs = list(zip(to_gates.split(sizes), to_candidate.split(sizes), strict=True))
+        self._outputs = list(zip(self.opened.split(sizes), self.proposed.split(sizes), strict=True))
+        self._gates, self._candidate = gates.T, candidate.T
+
+    def step(self, number: int, state: Tensor, out: Tensor | None = None) -> Tensor:
+        """States [n, D] -> the next states, into `out` where it is given."""
+        (to_gates, to_candidate), (opened, proposed) = self._inputs[number], self._outputs[number]
+        torch.addmm(to_gates, state, self._gates, out=opened).sigmoid_()
+        torch.addmm(to_candidate, opened[:, : self.width] * state, self._candidate, out=proposed).tanh_()
+        return torch.lerp(state, proposed, opened[:, self.width :], out=out)
 
 
-def gru_backward(
-    gradient: Tensor, state: Tensor, opened: Tensor, proposed: Tensor, gates: Tensor, candidate: Tensor, into: Tensor
-) -> Tensor:
-    """The step backwards: writes the gradient of the projected input `into` [n, 3 D], gives that of the state."""
-    width = state.shape[1]
-    reset, update = opened[:, :width], opened[:, width:]
-    torch.mul(gradient * update, 1 - proposed * proposed, out=into[:, 2 * width :])
-    product = into[:, 2 * width :] @ candidate  # gradient of reset * state
-    torch.mul(product * state, reset * (1 - reset), out=into[:, :width])
-    torch.mul(gradient * (proposed - state), update * (1 - update), out=into[:, width : 2 * width])
-    carried = torch.addcmul(gradient - gradient * update, product, reset)
-    return carried.addmm_(into[:, : 2 * width], gates)
+class GRUWayBack:
+    """The same steps backwards: the gradients of inputs, states and weights.
+
+    Args:
+        before: the states before each step, [M, D].
+        opened: the tape's.
+        proposed: the tape's.
+        sizes: rows of each step.
+        gates: U_r and U_z.
+        candidate: U.
+    """
+
+    def __init__(
+        self, before: Tensor, opened: Tensor, proposed: Tensor, sizes: list[int], gates: Tensor, candidate: Tensor
+    ):
+        width = before.shape[1]
+        reset, update = opened[:, :width].contiguous(), opened[:, width:]
+        self.inputs = before.new_empty(len(before), 3 * width)  # gradient of the projected inputs
+        self._before, self._read = before, reset * before
+        # all that does not depend on the gradient which comes from later steps
+        factors = (
+            update * (1 - proposed * proposed),  # to the candidate
+            self._read * (1 - reset),  # to the reset gate
+            (proposed - before) * (update * (1 - update)),  # to the update gate
+            1 - update,  # to the state, straight
+            reset,
+        )
+        self._factors = list(zip(*(factor.split(sizes) for factor in factors), strict=True))
+        parts = (self.inputs[:, : 2 * width], *self.inputs.split(width, 1))
+        self._parts = list(zip(*(part.split(sizes) for part in parts), strict=True))
+        self._gates, self._candidate = gates, candidate
+
+    def step(self, number: int, gradient: Tensor) -> Tensor:
+        """The gradient of the next states [n, D] -> that of the states."""
+        to_candidate, to_reset, to_update, straight, reset = self._factors[number]
+        gates, into_reset, into_update, into_candidate = self._parts[number]
+        torch.mul(gradient, to_candidate, out=into_candidate)
+        product = into_candidate @ self._candidate  # gradient of reset * state
+        torch.mul(product, to_reset, out=into_reset)
+        torch.mul(gradient, to_update, out=into_update)
+        return (gradient * straight).addcmul_(product, reset).addmm_(gates, self._gates)
+
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """The gradients of `gates` and `candidate`, once all steps are made."""
+        width = self._before.shape[1]
+        return self.inputs[:, : 2 * width].T @ self._before, self.inputs[:, 2 * width :].T @ self._read
+
+
+def states_before(states: Tensor, first: Tensor, sizes: list[int]) -> Tensor:
+    """The states [N, D] before each step, from those after it and the first ones [B, D]."""
+    after = states.split(sizes)
+    return torch.cat([first[: sizes[0]], *(x[:size] for x, size in zip(after, sizes[1:], strict=False))])
+
+
+def joined(gradient: Tensor, later: Tensor | None) -> Tensor:
+    """A step's own gradient [n, D], and that which comes from the rows [m, D] which go on."""
+    if later is None:
+        return gradient
+    if len(later) == len(gradient):
+        return gradient + later
+    return torch.cat([gradient[: len(later)] + later, gradient[len(later) :]])
 
 
 class _GRUScan(torch.autograd.Function):
@@ -159,34 +228,26 @@ class _GRUScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, projected, state, gates, candidate, timeline):  # pyright: ignore[reportIncompatibleMethodOverride]
-        total, width = len(projected), state.shape[1]
-        states, before, proposals = (projected.new_empty(total, width) for _ in range(3))
-        openings = projected.new_empty(total, 2 * width)
-        for first, size, _ in timeline.spans:
-            here = slice(first, first + size)
-            before[here] = state[:size]
-            state, openings[here], proposals[here] = gru_forward(projected[here], before[here], gates, candidate)
-            states[here] = state
-        ctx.save_for_backward(before, openings, proposals, gates, candidate)
+        sizes = timeline.sizes
+        tape = GRUTape(projected, sizes, gates, candidate)
+        states = projected.new_empty(len(projected), tape.width)
+        first = state
+        for number, out in enumerate(states.split(sizes)):
+            state = tape.step(number, state if len(state) == len(out) else state[: len(out)], out)
+        ctx.save_for_backward(first, states, tape.opened, tape.proposed, gates, candidate)
         ctx.timeline = timeline
         return states
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradients):  # pyright: ignore[reportIncompatibleMethodOverride]
-        before, openings, proposals, gates, candidate = ctx.saved_tensors
-        width, spans = before.shape[1], ctx.timeline.spans
-        inputs = before.new_empty(len(before), 3 * width)
-        carried = before.new_zeros(spans[0][1], width)
-        for first, size, _ in reversed(spans):
-            here = slice(first, first + size)
-            gradient = gradients[here] + carried[:size]
-            carried[:size] = gru_backward(
-                gradient, before[here], openings[here], proposals[here], gates, candidate, inputs[here]
-            )
-        to_gates = inputs[:, : 2 * width].T @ before
-        to_candidate = inputs[:, 2 * width :].T @ (openings[:, :width] * before)
-        return inputs, carried, to_gates, to_candidate, None
+        first, states, opened, proposed, gates, candidate = ctx.saved_tensors
+        sizes = ctx.timeline.sizes
+        back = GRUWayBack(states_before(states, first, sizes), opened, proposed, sizes, gates, candidate)
+        own, later = gradients.split(sizes), None
+        for number in reversed(range(len(sizes))):
+            later = back.step(number, joined(own[number], later))
+        return back.inputs, later, *back.weights(), None
 
 
 class _LSTMScan(torch.autograd.Function):
@@ -194,43 +255,50 @@ class _LSTMScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, projected, state, cell, recurrent, timeline):  # pyright: ignore[reportIncompatibleMethodOverride]
-        total, width = len(projected), state.shape[1]
-        states, before, cells, cells_before, squashed = (projected.new_empty(total, width) for _ in range(5))
-        openings = projected.new_empty(total, 4 * width)
-        weight = recurrent.T
-        for first, size, _ in timeline.spans:
-            here = slice(first, first + size)
-            before[here], cells_before[here] = state[:size], cell[:size]
-            opened = torch.addmm(projected[here], state[:size], weight)
-            opened[:, : 3 * width].sigmoid_()
-            opened[:, 3 * width :].tanh_()
-            let_in, forget, let_out, proposed = opened.chunk(4, -1)
-            cell = torch.addcmul(forget * cell[:size], let_in, proposed)
-            squash = cell.tanh()
-            state = let_out * squash
-            openings[here], squashed[here], states[here], cells[here] = opened, squash, state, cell
-        ctx.save_for_backward(before, cells_before, squashed, openings, recurrent)
+        sizes, width, weight = timeline.sizes, state.shape[1], recurrent.T
+        first, first_cell = state, cell
+        states, cells, squashed = (projected.new_empty(len(projected), width) for _ in range(3))
+        opened = torch.empty_like(projected)
+        sigmoids, tanhs = opened.split([3 * width, width], 1)
+        parts = (projected, opened, sigmoids, tanhs, *opened.split(width, 1), states, cells, squashed)
+        for step in zip(*(part.split(sizes) for part in parts), strict=True):
+            x, gates, sigmoid, tanh, let_in, forget, let_out, proposed, to_state, to_cell, squash = step
+            if len(state) > len(x):
+                state, cell = state[: len(x)], cell[: len(x)]
+            torch.addmm(x, state, weight, out=gates)
+            sigmoid.sigmoid_()
+            tanh.tanh_()
+            cell = torch.mul(forget, cell, out=to_cell).addcmul_(let_in, proposed)
+            state = torch.mul(let_out, torch.tanh(cell, out=squash), out=to_state)
+        ctx.save_for_backward(first, first_cell, states, cells, squashed, opened, recurrent)
         ctx.timeline = timeline
         return states, cells
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradients, cell_gradients):  # pyright: ignore[reportIncompatibleMethodOverride]
-        before, cells_before, squashed, openings, recurrent = ctx.saved_tensors
-        width, spans = before.shape[1], ctx.timeline.spans
-        inputs = before.new_empty(len(before), 4 * width)
-        carried, cell_carried = (before.new_zeros(spans[0][1], width) for _ in range(2))
-        for first, size, _ in reversed(spans):
-            here = slice(first, first + size)
-            let_in, forget, let_out, proposed = openings[here].chunk(4, -1)
-            squash = squashed[here]
-            state = gradients[here] + carried[:size]
-            cell = torch.addcmul(cell_gradients[here] + cell_carried[:size], state * let_out, 1 - squash * squash)
-            to_in, to_forget, to_out, to_proposed = inputs[here].chunk(4, -1)
-            torch.mul(cell * proposed, let_in * (1 - let_in), out=to_in)
-            torch.mul(cell * cells_before[here], forget * (1 - forget), out=to_forget)
-            torch.mul(state * squash, let_out * (1 - let_out), out=to_out)
-            torch.mul(cell * let_in, 1 - proposed * proposed, out=to_proposed)
-            torch.mul(cell, forget, out=cell_carried[:size])
-            torch.mm(inputs[here], recurrent, out=carried[:size])
-        return inputs, carried, cell_carried, inputs.T @ before, None
+        first, first_cell, states, cells, squashed, opened, recurrent = ctx.saved_tensors
+        sizes, width = ctx.timeline.sizes, states.shape[1]
+        let_in, forget, let_out, proposed = opened.split(width, 1)
+        inputs = torch.empty_like(opened)
+        # all that does not depend on the gradients which come from later steps
+        factors = (
+            let_out * (1 - squashed * squashed),  # of the state, to the cell
+            proposed * let_in * (1 - let_in),  # of the cell, to each gate
+            states_before(cells, first_cell, sizes) * forget * (1 - forget),
+            squashed * let_out * (1 - let_out),  # of the state
+            let_in * (1 - proposed * proposed),
+            forget.contiguous(),
+        )
+        parts = (gradients, cell_gradients, *factors, inputs, *inputs.split(width, 1))
+        state_later = cell_later = None
+        for step in reversed(list(zip(*(part.split(sizes) for part in parts), strict=True))):
+            own, own_cell, to_cell, to_in, to_forget, to_out, to_proposed, carry, here, *into = step
+            state, cell = joined(own, state_later), joined(own_cell, cell_later)
+            cell = torch.addcmul(cell, state, to_cell)
+            for value, factor, out in zip(
+                (cell, cell, state, cell), (to_in, to_forget, to_out, to_proposed), into, strict=True
+            ):
+                torch.mul(value, factor, out=out)
+            cell_later, state_later = cell * carry, here @ recurrent
+        return inputs, state_later, cell_later, inputs.T @ states_before(states, first, sizes), None

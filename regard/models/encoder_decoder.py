@@ -151,8 +151,7 @@ class PrintedEncoderDecoder(EncoderDecoder):
     def write(self, projected: Tensor, shown: Tensor, state: Tensor, timeline: Timeline) -> Tensor:
         """`move`, step by step: this form has no scan of its own."""
         states = []
-        for first, size, _ in timeline.spans:
-            here = slice(first, first + size)
-            state = self.move(projected[here], shown[here], state[:size])
+        for inputs, context in zip(projected.split(timeline.sizes), shown.split(timeline.sizes), strict=True):
+            state = self.move(inputs, context, state[: len(inputs)])
             states.append(state)
         return torch.cat(states)

@@ -18,7 +18,7 @@ from regard.layers.attention import AdditiveAttention
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal, orthogonal_blocks
 from regard.layers.maxout import maxout
-from regard.layers.recurrent import GRU, Timeline, full_precision, gru_backward, gru_forward
+from regard.layers.recurrent import GRU, GRUTape, GRUWayBack, Timeline, full_precision, joined
 from regard.layers.state import Recurrent
 
 
@@ -160,32 +160,33 @@ def _one_row(weights: Tensor, source: Packed, target: Packed) -> Tensor:
 class _Search(torch.autograd.Function):
     """All steps of the decoder over rows of sentences, the longest first.
 
-    Gives the states s_{i-1}, contexts c_i and weights a_i in reading order. The attention's hidden layer [n, S, A] is
-    computed once more on the way back instead of being kept for every step.
+    Gives the states s_{i-1}, contexts c_i and weights a_i in reading order. The state moves on only in sentences which
+    are not over, so there are fewer moves than steps. The attention's hidden layer [n, S, A] is computed once more on
+    the way back instead of being kept for every step.
     """
 
     @staticmethod
     def forward(ctx, words, state, keys, values, is_token, query, energy, context, gates, candidate, timeline):  # pyright: ignore[reportIncompatibleMethodOverride]
-        total, width = len(words), state.shape[1]
+        total, sizes, moving = len(words), timeline.sizes, timeline.sizes[1:]
         closed = words.new_zeros(is_token.shape).masked_fill_(~is_token, -torch.inf)
-        states, contexts = words.new_empty(total, width), words.new_empty(total, values.shape[2])
-        # zeros, since the last word of a sentence moves no state
-        proposals, openings = words.new_zeros(total, width), words.new_zeros(total, 2 * width)
+        states, contexts = words.new_empty(total, state.shape[1]), words.new_empty(total, values.shape[2])
         weights = words.new_empty(total, keys.shape[1])
-        for first, size, following in timeline.spans:
-            here = slice(first, first + size)
-            states[here] = state
-            hidden = ((state @ query.T)[:, None] + keys[:size]).tanh_()
-            weight = ((hidden @ energy[0]) + closed[:size]).softmax(-1)
-            read = torch.bmm(weight[:, None], values[:size])[:, 0]
-            weights[here], contexts[here] = weight, read
-            if following:
-                going = slice(first, first + following)
-                projected = torch.addmm(words[going], read[:following], context.T)
-                state, openings[going], proposals[going] = gru_forward(projected, state[:following], gates, candidate)
-        ctx.save_for_backward(
-            states, contexts, weights, openings, proposals, keys, values, query, energy, context, gates, candidate
-        )
+        projected = words[timeline.moves.to(words.device)]  # of the words; the contexts are added as they come
+        tape = GRUTape(projected, moving, gates, candidate)
+        inputs = projected.split(moving)
+        for number, (own, read, weight) in enumerate(
+            zip(states.split(sizes), contexts.split(sizes), weights.split(sizes), strict=True)
+        ):
+            size = len(own)
+            own.copy_(state)
+            hidden = ((own @ query.T)[:, None] + keys[:size]).tanh_()
+            torch.softmax((hidden @ energy[0]).add_(closed[:size]), -1, out=weight)
+            torch.bmm(weight[:, None], values[:size], out=read[:, None])
+            if number < len(moving):
+                inputs[number].addmm_(read[: moving[number]], context.T)
+                state = tape.step(number, own[: moving[number]])
+        saved = (tape.opened, tape.proposed, keys, values, query, energy, context, gates, candidate)
+        ctx.save_for_backward(states, contexts, weights, *saved)
         ctx.timeline = timeline
         ctx.mark_non_differentiable(weights)
         return states, contexts, weights
@@ -193,51 +194,44 @@ class _Search(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, to_states, to_contexts, _):  # pyright: ignore[reportIncompatibleMethodOverride]
-        states, contexts, weights, openings, proposals, keys, values, query, energy, context, gates, candidate = (
+        states, contexts, weights, opened, proposed, keys, values, query, energy, context, gates, candidate = (
             ctx.saved_tensors
         )
-        spans, width = ctx.timeline.spans, states.shape[1]
-        to_words = states.new_zeros(len(states), 3 * width)
-        to_queries = states.new_empty(len(states), len(query))
+        sizes, moving, moves = ctx.timeline.sizes, ctx.timeline.sizes[1:], ctx.timeline.moves.to(states.device)
+        back = GRUWayBack(states[moves], opened, proposed, moving, gates, candidate)
+        inputs = back.inputs.split(moving)
+        to_contexts, to_queries = to_contexts.clone(), states.new_empty(len(states), len(query))
         to_keys, to_energy = torch.zeros_like(keys), torch.zeros_like(energy[0])
-        to_contexts = to_contexts.clone()
-        carried = states.new_zeros(0, width)
-        for first, size, following in reversed(spans):
-            here, going = slice(first, first + size), slice(first, first + following)
-            to_state, to_context = to_states[here].clone(), to_contexts[here]
-            if following:
-                back = gru_backward(
-                    carried, states[going], openings[going], proposals[going], gates, candidate, to_words[going]
-                )
-                to_state[:following] += back
-                to_context[:following].addmm_(to_words[going], context)
-            to_weight = torch.bmm(values[:size], to_context[:, :, None])[:, :, 0]
-            weighted = weights[here] * to_weight
-            to_energies = weighted - weights[here] * weighted.sum(-1, keepdim=True)
-            hidden = ((states[here] @ query.T)[:, None] + keys[:size]).tanh_()
-            to_energy += to_energies.flatten() @ hidden.flatten(0, 1)
+        queries = states @ query.T
+        parts = (to_states, to_contexts, weights, queries, to_queries)
+        steps = list(zip(*(part.split(sizes) for part in parts), strict=True))
+        later = None
+        for number in reversed(range(len(sizes))):
+            to_state, to_context, weight, asked, to_query = steps[number]
+            size = len(to_state)
+            if later is not None:
+                to_state = joined(to_state, back.step(number, later))
+                to_context[: moving[number]].addmm_(inputs[number], context)
+            weighted = torch.bmm(values[:size], to_context[:, :, None])[:, :, 0].mul_(weight)
+            to_energies = weighted.addcmul_(weight, weighted.sum(-1, keepdim=True), value=-1)
+            hidden = (asked[:, None] + keys[:size]).tanh_()
+            to_energy.addmv_(hidden.flatten(0, 1).T, to_energies.flatten())
             to_hidden = torch.ops.aten.tanh_backward(to_energies[:, :, None] * energy[0], hidden)
             to_keys[:size] += to_hidden
-            torch.sum(to_hidden, 1, out=to_queries[here])
-            carried = to_state.addmm_(to_queries[here], query)
+            torch.sum(to_hidden, 1, out=to_query)
+            later = torch.addmm(to_state, to_query, query)
         # the annotations' gradient: one product over all steps of a sentence
-        steps, B = len(spans), spans[0][1]
-        slots = torch.cat([torch.arange(size) * steps + t for t, (_, size, _) in enumerate(spans)]).to(states.device)
-        blocks = [
-            x.new_zeros(B * steps, x.shape[1]).index_copy_(0, slots, x).unflatten(0, (B, steps))
+        count, longest = len(keys), len(sizes)
+        slots = torch.cat([torch.arange(size) * longest + number for number, size in enumerate(sizes)]).to(
+            states.device
+        )
+        read, asked = (
+            x.new_zeros(count * longest, x.shape[1]).index_copy_(0, slots, x).unflatten(0, (count, longest))
             for x in (weights, to_contexts)
-        ]
-        to_values = blocks[0].mT @ blocks[1]
+        )
+        to_words = states.new_zeros(len(states), back.inputs.shape[1]).index_copy_(0, moves, back.inputs)
+        to_context_weight = back.inputs.T @ contexts[moves]
         return (
-            to_words,
-            carried,
-            to_keys,
-            to_values,
-            None,
-            to_queries.T @ states,
-            to_energy[None],
-            to_words.T @ contexts,
-            to_words[:, : 2 * width].T @ states,
-            to_words[:, 2 * width :].T @ (openings[:, :width] * states),
-            None,
+            *(to_words, later, to_keys, read.mT @ asked, None),
+            *(to_queries.T @ states, to_energy[None], to_context_weight, *back.weights(), None),
         )

@@ -210,9 +210,8 @@ def test_a_compiled_model_records_what_the_plain_one_does(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ATTENTIVE)
-def test_a_model_compiled_by_inductor_records_what_the_plain_one_does(name):
-    model, batch = shallow(name, dtype=torch.float32), FEW
+def test_a_model_compiled_by_inductor_records_what_the_plain_one_does():
+    model, batch = shallow("transformer", dtype=torch.float32), FEW
     compiled = torch.compile(model)
     with torch.no_grad():
         before = compiled(*batch)

@@ -43,8 +43,9 @@ def test_a_timeline_reads_the_longest_first_step_by_step(lengths, backward):
     assert timeline.order.tolist() == order
     assert timeline.order[timeline.inverse].tolist() == list(range(sum(lengths)))
     assert timeline.last.tolist() == [last[n] for n in range(len(lengths))]
-    assert [size for _, size, _ in timeline.spans] == sizes
-    assert [following for _, _, following in timeline.spans] == [*sizes[1:], 0]
+    starts = [sum(sizes[:step]) for step in range(len(sizes))]
+    moves = [start + row for start, following in zip(starts, sizes[1:], strict=False) for row in range(following)]
+    assert timeline.moves.tolist() == moves
 
 
 def test_a_gru_step_is_the_papers_equations():
