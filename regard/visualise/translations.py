@@ -76,7 +76,7 @@ def view(
     forced: bool = False,
     beams: int = 5,
 ) -> Path:
-    """Write one self-contained HTML page of what a translator attends to in these sentences; arguments as `examples`."""
+    """Write one self-contained HTML page of what a translator attends to; arguments as for `examples`."""
     sources = list(sources)
     if not sources:
         raise ValueError("there is no sentence to look at")

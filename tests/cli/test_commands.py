@@ -87,7 +87,17 @@ def test_translate_gives_one_line_for_each_line_in_order(name, request):
 
 def test_translate_as_json_gives_scores_and_alignments(folder):
     out = run(
-        "translate", str(folder), "--json", "--best", "2", "--beams", "3", "--longest", "6", "--alignments", text="x 1\n"
+        "translate",
+        str(folder),
+        "--json",
+        "--best",
+        "2",
+        "--beams",
+        "3",
+        "--longest",
+        "6",
+        "--alignments",
+        text="x 1\n",
     )
     record = json.loads(out.output)
     first, second = record["translations"]
@@ -117,7 +127,8 @@ def test_translate_answers_a_line_before_the_next_one_comes(folder):
 
 
 def test_translate_stops_quietly_when_nobody_reads_on(folder):
-    command = f"yes 'en_US 3/4/98' | head -2000 | {sys.executable} -m regard translate {folder} --beams 1 --longest 3 | head -1"
+    translate = f"{sys.executable} -m regard translate {folder} --beams 1 --longest 3"
+    command = f"yes 'en_US 3/4/98' | head -2000 | {translate} | head -1"
     started = time.monotonic()
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert "Traceback" not in result.stderr
@@ -126,9 +137,7 @@ def test_translate_stops_quietly_when_nobody_reads_on(folder):
 
 def test_evaluate_scores_the_runs_own_test_set(folder, tmp_path):
     drawn, written = tmp_path / "lengths.svg", tmp_path / "out.txt"
-    out = run(
-        *("evaluate", str(folder), "--beams", "1", "--json", "--lengths", str(drawn), "--output", str(written))
-    )
+    out = run(*("evaluate", str(folder), "--beams", "1", "--json", "--lengths", str(drawn), "--output", str(written)))
     assert out.exit_code == 0, out.output
     scores = json.loads(out.output)["scores"]["dates"]
     assert 0 <= scores["bleu"]["value"] <= 100
