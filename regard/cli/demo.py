@@ -68,6 +68,7 @@ def demo(
             sources[n],
             outputs[name][n],
             {"model": name, "source": sources[n], "output": outputs[name][n], "reference": references[n]},
+            f"{sources[n]} – {name}",
         )
         for n in shown
         for name, translator in translators.items()

@@ -46,8 +46,8 @@ def examples(
         yield example(translator, source, output, text)
 
 
-def example(translator: Translator, source: str, target: str, text: dict[str, str]) -> Example:
-    """Every attention of one sentence pair."""
+def example(translator: Translator, source: str, target: str, text: dict[str, str], title: str = "") -> Example:
+    """Every attention of one sentence pair; the source is its title where none is given."""
     sources, targets = translator.pack([source], translator.source), translator.pack([target], translator.target)
     translator.model.eval()
     with torch.no_grad(), recording(translator) as maps:
@@ -63,7 +63,7 @@ def example(translator: Translator, source: str, target: str, text: dict[str, st
         elif name.startswith("decoder") and "source" not in name:
             queries = looked_at = read
         drawn.append(AttentionMap(name, weights[0].float().cpu(), queries, looked_at))
-    return Example(source, drawn, text)
+    return Example(title or source, drawn, text)
 
 
 def view(
