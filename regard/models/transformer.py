@@ -10,7 +10,6 @@ attention without biases, layer norms with epsilon 1e-6, targets shifted right w
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -24,6 +23,7 @@ from regard.layers.positions import sinusoids
 from regard.layers.state import KeyValueCache, of_sentences
 
 EPSILON = 1e-6  # of layer norms, from the code
+RELU = torch.relu_  # in place: what it overwrites is not needed again
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Transformer(nn.Module):
         c = self.config
         attention, feed_forward = (
             MultiHeadAttention(c.width, c.heads, bias=False),
-            FeedForward(c.width, c.hidden, F.relu),
+            FeedForward(c.width, c.hidden, RELU),
         )
         return PostNormBlock(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
 
@@ -143,7 +143,7 @@ class Transformer(nn.Module):
             MultiHeadAttention(c.width, c.heads, bias=False),
             SourceAttention(c.width, c.heads, bias=False),
         )
-        feed_forward = FeedForward(c.width, c.hidden, F.relu)
+        feed_forward = FeedForward(c.width, c.hidden, RELU)
         return DecoderBlock(attention, source, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
 
     def end(self) -> nn.Module:
@@ -218,7 +218,7 @@ class PreNormTransformer(Transformer):
         c = self.config
         attention, feed_forward = (
             MultiHeadAttention(c.width, c.heads, bias=False),
-            FeedForward(c.width, c.hidden, F.relu),
+            FeedForward(c.width, c.hidden, RELU),
         )
         return PreNormBlock(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
 
@@ -229,7 +229,7 @@ class PreNormTransformer(Transformer):
             MultiHeadAttention(c.width, c.heads, bias=False),
             SourceAttention(c.width, c.heads, bias=False),
         )
-        feed_forward = FeedForward(c.width, c.hidden, F.relu)
+        feed_forward = FeedForward(c.width, c.hidden, RELU)
         return PreNormDecoderBlock(attention, source, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
 
     def end(self) -> nn.Module:
