@@ -151,7 +151,7 @@ class Group:
 
 
 # A group may hold this many times the scores that its sequences need; more groups save scores and cost calls.
-_WASTE = 1.6
+_WASTE = 2.5
 
 
 def _grouped(query_lengths: Tensor, key_lengths: Tensor) -> list[Group]:

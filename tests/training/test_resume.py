@@ -1,0 +1,201 @@
+"""A run which was stopped, however that happened, ends as one which never was."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from small_runs import ended, launch, outcome, small
+
+from regard.training.checkpoint import checkpoints
+from regard.training.loop import train
+
+RUNS = {
+    "transformer": small("transformer", steps=9, accumulate=2, workers=2, average=2, keep=1),
+    "rnnsearch": small("rnnsearch", optimiser="adadelta", schedule="constant", rate=1.0),
+    "sgd": small("encoder-decoder", optimiser="sgd", divide="sentences"),
+}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The outcomes of runs which nobody stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    statuses = ended(*(launch(run, folder / name) for name, run in RUNS.items()))
+    assert statuses == [0] * len(RUNS), [(folder / f"{name}.0.log").read_text() for name in RUNS]
+    return {name: outcome(folder / name) for name in RUNS}
+
+
+@pytest.mark.parametrize(
+    ("name", "kill"),
+    [
+        ("transformer", ("step", 2)),  # before the first checkpoint
+        ("transformer", ("step", 7)),  # in the middle of an epoch, between checkpoints
+        ("transformer", ("file", "model.safetensors")),  # while a checkpoint is written
+        ("rnnsearch", ("file", "optimiser.safetensors")),
+        ("sgd", ("step", 11)),
+    ],
+    ids=str,
+)
+def test_a_killed_run_ends_as_one_which_never_stopped(tmp_path, whole, name, kill):
+    folder = tmp_path / "run"
+    assert ended(launch(RUNS[name], folder, kill=kill)) == [-signal.SIGKILL]
+    assert ended(launch(RUNS[name], folder, resume=True)) == [0], (tmp_path / "run.0.log").read_text()
+    found, wanted = outcome(folder), whole[name]
+    assert [part for part in wanted if found.get(part) != wanted[part]] == []
+
+
+def test_a_run_killed_again_and_again_at_any_moment_ends_as_one_which_never_stopped(tmp_path, whole):
+    folder, moments = tmp_path / "run", random.Random(3)
+    for _ in range(4):
+        process = launch(RUNS["transformer"], folder, resume=(folder / "run.toml").exists())
+        process.join(moments.uniform(0.5, 2.5))
+        if process.exitcode is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    resume = (folder / "run.toml").exists()
+    assert ended(launch(RUNS["transformer"], folder, resume=resume)) == [0], (tmp_path / "run.0.log").read_text()
+    found, wanted = outcome(folder), whole["transformer"]
+    assert [part for part in wanted if found.get(part) != wanted[part]] == []
+
+
+def said(log, what, seconds=60.0):
+    """Wait until a process has written something."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if log.exists() and what in log.read_text():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{what!r} was not said in {log.read_text()!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_writes_a_checkpoint_before_it_ends_a_run(tmp_path, whole, number):
+    folder, log = tmp_path / "run", tmp_path / "run.0.log"
+    process = launch(RUNS["transformer"], folder, kill=("wait", 6))
+    said(log, "at 6")
+    os.kill(process.pid, number)
+    assert ended(process) == [128 + number]
+    stopped = checkpoints(folder / "checkpoints")[-1].name
+    assert stopped in ("step-00000006", "step-00000007")
+    assert f"stopped by {signal.Signals(number).name} after step {int(stopped[-2:])}" in log.read_text()
+    assert f"--resume {folder}" in log.read_text()
+    assert ended(launch(RUNS["transformer"], folder, resume=True)) == [0]
+    assert outcome(folder)["model.safetensors"] == whole["transformer"]["model.safetensors"]
+
+
+def test_a_second_signal_ends_a_run_at_once(tmp_path):
+    code = (
+        "import time\n"
+        "from regard.training.signals import asked_to_stop\n"
+        "with asked_to_stop() as caught:\n"
+        "    print('ready', flush=True)\n"
+        "    while True:\n"
+        "        time.sleep(0.01)\n"
+        "        if len(caught) == 1: print('once', flush=True); caught.append(0)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == "once\n"
+        process.send_signal(signal.SIGTERM)  # the same request, passed on twice
+        time.sleep(1.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
+
+
+def test_no_worker_outlives_a_killed_run(tmp_path):
+    process = launch(RUNS["transformer"], tmp_path / "run", kill=("wait", 3))
+    said(tmp_path / "run.0.log", "at 3")
+    workers = psutil.Process(process.pid).children()
+    process.kill()
+    process.join()
+    assert len(workers) == 2
+    assert psutil.wait_procs(workers, timeout=30)[1] == []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a whole run of 4 updates and a checkpoint after each of the last two."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    train(small(steps=4, save_every=1), folder)
+    return folder
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "run")
+
+
+LONGER = small(steps=6, save_every=1)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimiser.safetensors", "random-0.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_a_damaged_checkpoint_is_an_error_which_says_what_to_delete(copy, name, damage):
+    last = copy / "checkpoints" / "step-00000004"
+    if damage == "missing":
+        (last / name).unlink()
+    else:
+        os.truncate(last / name, (last / name).stat().st_size // 2)
+    with pytest.raises(ValueError, match=rf"{last} is damaged: .*Delete this folder to go on from step-00000003"):
+        train(LONGER, copy, resume=True)
+    shutil.rmtree(last)
+    train(LONGER, copy, resume=True)
+    assert checkpoints(copy / "checkpoints")[-1].name == "step-00000006"
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"step": 4, "cursor": [0]}'])
+def test_a_state_which_lacks_something_is_a_damaged_checkpoint(copy, content):
+    (copy / "checkpoints" / "step-00000004" / "state.json").write_text(content)
+    with pytest.raises(ValueError, match="step-00000004 is damaged"):
+        train(LONGER, copy, resume=True)
+
+
+def test_a_half_written_checkpoint_is_passed_over_and_removed(copy):
+    partial = copy / "checkpoints" / ".step-00000099.partial"
+    shutil.copytree(copy / "checkpoints" / "step-00000003", partial)
+    (copy / ".model.safetensors.abc.partial").write_text("half")
+    train(LONGER, copy, resume=True)
+    assert sorted(os.listdir(copy / "checkpoints")) == ["step-00000005", "step-00000006"]
+    assert not list(copy.glob(".*.partial"))
+
+
+def test_a_folder_with_a_run_is_not_begun_again(copy):
+    with pytest.raises(ValueError, match="holds a run already; resume it with --resume"):
+        train(LONGER, copy)
+
+
+def test_a_folder_without_a_run_is_not_resumed(tmp_path):
+    with pytest.raises(ValueError, match=r"no run to resume in .*run\.toml"):
+        train(LONGER, tmp_path, resume=True)
+
+
+def test_a_run_is_not_resumed_as_one_of_another_model(copy):
+    with pytest.raises(ValueError, match=r"holds a run which differs in model\.kind"):
+        train(small("rnnsearch"), copy, resume=True)
+
+
+def test_other_settings_of_a_resumed_run_are_said_and_kept(copy, capfd):
+    train(LONGER, copy, resume=True)
+    assert "the run goes on with another plan.steps" in capfd.readouterr().err
+    assert "steps = 6" in (copy / "run.toml").read_text()
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    first = launch(small(), tmp_path / "run", kill=("wait", 2))
+    said(tmp_path / "run.0.log", "at 2")
+    try:
+        with pytest.raises(ValueError, match="another process trains in"):
+            train(small(), tmp_path / "run", resume=True)
+    finally:
+        first.kill()
+        first.join()
