@@ -23,7 +23,6 @@ from regard.layers.positions import sinusoids
 from regard.layers.state import KeyValueCache, of_sentences
 
 EPSILON = 1e-6  # of layer norms, from the code
-RELU = torch.relu_  # in place: what it overwrites is not needed again
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,9 @@ class TransformerState:
 class Transformer(nn.Module):
     """Post-norm encoder and decoder around one shared embedding (figure 1)."""
 
+    encoder_layer: type[PostNormBlock | PreNormBlock] = PostNormBlock
+    decoder_layer: "type[DecoderBlock | PreNormDecoderBlock]" = DecoderBlock
+
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.config = c = config
@@ -130,21 +132,19 @@ class Transformer(nn.Module):
     def encoder_block(self) -> PostNormBlock | PreNormBlock:
         """One layer of the encoder, section 3.1."""
         c = self.config
-        attention, feed_forward = (
-            MultiHeadAttention(c.width, c.heads, bias=False),
-            FeedForward(c.width, c.hidden, RELU),
-        )
-        return PostNormBlock(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+        attention, feed_forward = MultiHeadAttention(c.width, c.heads, bias=False), self.feed_forward()
+        return self.encoder_layer(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
 
     def decoder_block(self) -> "DecoderBlock | PreNormDecoderBlock":
         """One layer of the decoder, section 3.1."""
         c = self.config
-        attention, source = (
-            MultiHeadAttention(c.width, c.heads, bias=False),
-            SourceAttention(c.width, c.heads, bias=False),
-        )
-        feed_forward = FeedForward(c.width, c.hidden, RELU)
-        return DecoderBlock(attention, source, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+        attention = MultiHeadAttention(c.width, c.heads, bias=False)
+        source = SourceAttention(c.width, c.heads, bias=False)
+        return self.decoder_layer(attention, source, self.feed_forward(), c.width, dropout=c.dropout, epsilon=EPSILON)
+
+    def feed_forward(self) -> FeedForward:
+        """max(0, x W_1 + b_1) W_2 + b_2, equation 2; in place, since what the ReLU overwrites is not needed again."""
+        return FeedForward(self.config.width, self.config.hidden, torch.relu_)
 
     def end(self) -> nn.Module:
         """What follows the last block of a stack: nothing, where blocks end with a norm."""
@@ -213,24 +213,8 @@ class PreNormTransformer(Transformer):
     What the authors' code later made its default (`transformer_base`), which trains more easily when deep.
     """
 
-    def encoder_block(self) -> PostNormBlock | PreNormBlock:
-        """One layer of the encoder."""
-        c = self.config
-        attention, feed_forward = (
-            MultiHeadAttention(c.width, c.heads, bias=False),
-            FeedForward(c.width, c.hidden, RELU),
-        )
-        return PreNormBlock(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
-
-    def decoder_block(self) -> "DecoderBlock | PreNormDecoderBlock":
-        """One layer of the decoder."""
-        c = self.config
-        attention, source = (
-            MultiHeadAttention(c.width, c.heads, bias=False),
-            SourceAttention(c.width, c.heads, bias=False),
-        )
-        feed_forward = FeedForward(c.width, c.hidden, RELU)
-        return PreNormDecoderBlock(attention, source, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+    encoder_layer = PreNormBlock
+    decoder_layer = PreNormDecoderBlock
 
     def end(self) -> nn.Module:
         """The norm after the last block."""
