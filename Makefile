@@ -8,15 +8,19 @@ BIN := $(VENV)/bin
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-install: $(VENV)/installed  ## the environment in .venv, with everything that tests and benchmarks need
+install: $(VENV)/developed  ## the environment in .venv, with everything that tests and benchmarks need
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip<26.2"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/developed: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[develop,benchmark]'
 	touch $@
 
-demo: install    ## train RNNsearch and a small Transformer on dates, and look at what they attend to
+demo: $(VENV)/installed  ## train RNNsearch and a small Transformer on dates, and look at what they attend to
 	$(BIN)/regard demo --out runs/demo
 
 test: install    ## the test suite
