@@ -223,6 +223,9 @@ class _Training:
         if processes.is_main and not self.progress.step:
             parameters = sum(tensor.numel() for tensor in plain_weights(model).values())
             self.bar.say(f"{self.run.model['kind']}: {parameters:,} parameters; {padding(self.train_store, batching)}")
+        emulates = processes.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        if plan.precision == "bfloat16" and emulates:
+            self.bar.say("this processor has no products of bfloat16 and emulates them: float32 is many times faster")
         place = {"rank": processes.rank, "processes": processes.count}
         batches = stream(self.train_store, batching, self.progress.cursor, **place, workers=plan.workers)
         self.batches = cast(Generator[tuple[PairBatch, Cursor], None, None], batches)
