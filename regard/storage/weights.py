@@ -5,6 +5,7 @@ one (from elsewhere) is checked as far as its header allows.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,10 +20,17 @@ _DIGEST = "sha256"
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write named tensors to a safetensors file, whole or not at all."""
+    """Write named tensors to a safetensors file, whole or not at all; equal tensors give equal files."""
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = memoryview(save(kept, {"format": "pt", _DIGEST: _digest(kept)}))
+    end = 8 + int.from_bytes(data[:8], "little")
+    about = json.loads(bytes(data[8:end]))
+    about["__metadata__"] = dict(sorted(about["__metadata__"].items()))  # which the library writes in any order
+    header = json.dumps(dict(sorted(about.items())), separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
     with written_whole(path, "wb") as file:
-        file.write(save(kept, {"format": "pt", _DIGEST: _digest(kept)}))
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(data[end:])
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:

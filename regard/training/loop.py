@@ -210,8 +210,6 @@ class _Training:
         if self.last:
             fill(model, read_part(self.last, MODEL), str(self.last / MODEL))
         objective = Translation(model, smoothing=plan.smoothing)
-        if plan.compile:
-            objective.compile(dynamic=True)
         self.objective = processes.hold(objective)
         self.optimiser = OPTIMISERS[plan.optimiser](self.objective.parameters())
         if self.last:

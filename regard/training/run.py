@@ -64,7 +64,6 @@ class Plan:
     save_every: int = 500  # steps
     keep: int = 2  # last checkpoints on the disk
     average: int = 0  # last checkpoints whose mean is tried at the end
-    compile: bool = False  # through torch.compile
 
 
 @dataclass(frozen=True)

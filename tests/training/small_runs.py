@@ -43,21 +43,14 @@ def small(kind: str = "transformer", *, pairs: int = 90, **plan) -> Run:
 def outcome(folder: Path) -> dict[str, object]:
     """All that must be the same of two runs: the model, the last checkpoint to the byte, and the measures."""
     last = checkpoint.checkpoints(folder / "checkpoints")[-1]
-    found: dict[str, object] = {path.name: contents(path) for path in last.glob("*.safetensors")}
-    found["best model"] = contents(folder / "model.safetensors")
+    found: dict[str, object] = {path.name: path.read_bytes() for path in last.glob("*.safetensors")}
+    found["best model"] = (folder / "model.safetensors").read_bytes()
     state = checkpoint.read_state(last)
     del state["seconds"]
     found["state"] = state
     found["measures"] = (folder / "measures.jsonl").read_text()
     found["checkpoints"] = sorted(os.listdir(folder / "checkpoints"))
     return found
-
-
-def contents(path: Path) -> tuple[dict[str, object], bytes]:
-    """The header of a safetensors file, whose keys have no fixed order, and every byte after it."""
-    data = path.read_bytes()
-    end = 8 + int.from_bytes(data[:8], "little")
-    return json.loads(data[8:end]), data[end:]
 
 
 def kill_at_step(step: int):

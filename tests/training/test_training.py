@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import NARROW, contents, outcome, small
+from small_runs import NARROW, outcome, small
 
 import regard
 from regard.data.loading import Batching, Cursor, stream
@@ -181,18 +181,6 @@ def test_bfloat16_trains_close_to_float32(tmp_path, kind):
     }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_compiled_training_has_the_losses_of_eager(tmp_path):
-    losses = {}
-    for compiled in (False, True):
-        seen = losses.setdefault(compiled, [])
-        run = small(steps=2, compile=compiled, validate_sentences=1)
-        run = replace(run, model={**run.model, "dropout": 0.0})
-        train(run, tmp_path / str(compiled), on_step=noting(seen))
-    assert losses[True] == pytest.approx(losses[False], abs=1e-4)  # fused kernels round elsewhere
-
-
 def test_a_weight_which_is_not_a_number_stops_the_run_before_the_next_update(tmp_path):
     def spoil(step, loss, model):
         if step == 6:
@@ -286,7 +274,7 @@ def test_two_runs_of_different_precision_follow_each_other(tmp_path):
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(tmp_path):
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
         train(small(steps=2, seed=seed), tmp_path / name)
-    one, same, other = (contents(tmp_path / name / "model.safetensors") for name in ("one", "same", "other"))
+    one, same, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "same", "other"))
     assert one == same != other
 
 

@@ -1,0 +1,261 @@
+"""Each comparison at toy size, and the peers against regard: both sides must compute the same thing."""
+
+import json
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is no part of the installed package
+
+from benchmarks import COMPARISONS, measure, memory, ours, recurrent, results, rnnsearch, startup
+from benchmarks.material import END, PAD, Material, bucketed, packed, padded, padding_share
+from benchmarks.measure import Speed, Workload
+from benchmarks.results import Outcome, Row
+from regard.attention.packing import Packed
+from regard.models.rnnsearch import RNNSearchConfig
+from regard.models.transformer import Transformer, TransformerConfig
+
+WORDS = ("the", "a", "red", "blue", "small", "old", "dog", "cat", "man", "boy", "sees", "likes", "hears", "house")
+SIZE = {"tiny": TransformerConfig(width=16, depth=2, heads=2, hidden=32, dropout=0.0)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """Toys are not worth a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def material():
+    generator = torch.Generator().manual_seed(1)
+
+    def sentence():
+        length = int(torch.randint(2, 12, (), generator=generator))
+        return " ".join(WORDS[int(place)] for place in torch.randint(len(WORDS), (length,), generator=generator))
+
+    texts = [sentence() for _ in range(80)]
+    pairs = [(text, " ".join(reversed(text.split()))) for text in texts]
+    return Material.of(pairs[:64], pairs[64:], vocabulary=60)
+
+
+@pytest.fixture(scope="module")
+def model(material):
+    """A small model which has learnt where sentences end, and which uses all its parameters."""
+    torch.manual_seed(3)
+    model = Transformer(TransformerConfig(material.vocabulary, width=32, depth=2, heads=2, hidden=64, dropout=0.0))
+    step = ours.step(model, bfloat16=False, rate=5e-3, warmup=20)
+    for batch in 20 * material.batches(2, 32):
+        step(*packed(batch))
+    return model.eval()
+
+
+def test_marian_with_regards_weights_gives_regards_scores(model, material):
+    pytest.importorskip("transformers")
+    from benchmarks.peers import marian
+
+    pairs = material.batches(1, 8)[0]
+    source, target = padded(pairs)
+    theirs = marian.scores(marian.from_regard(model), source, target)[target != PAD]
+    scores = model(*packed(pairs))
+    torch.testing.assert_close(theirs[:, 1:], scores[:, 1:], atol=1e-5, rtol=1e-4)  # <pad> is shut out of Marian's
+
+
+def test_ctranslate2_with_regards_weights_gives_regards_probabilities(model, material, tmp_path):
+    pytest.importorskip("ctranslate2")
+    from benchmarks.peers import ctranslate2
+    from regard.decoding.translator import Translator
+
+    ctranslate2.convert(model, tmp_path)
+    words = [[[str(token) for token in side] for side in sides] for sides in zip(*material.test, strict=True)]
+    results = ctranslate2.load(tmp_path, threads=1).score_batch(words[0], [target[:-1] for target in words[1]])
+    theirs = [sum(result.log_probs) for result in results]
+    texts = [material.tokenizer.decode_batch(side) for side in zip(*material.test, strict=True)]
+    by_regard = Translator(model, material.tokenizer, material.tokenizer).score(*texts)
+    assert theirs == pytest.approx(by_regard, abs=1e-3)  # sums of up to twenty float32 logarithms
+
+
+@pytest.mark.parametrize("library", ["ctranslate2", "transformers"])
+def test_regard_searches_no_worse_than_the_peers(model, material, tmp_path, library):
+    pytest.importorskip(library)
+    from regard.decoding.translator import Translator
+
+    sources = [source for source, _ in material.test]
+    if library == "ctranslate2":
+        from benchmarks.peers import ctranslate2
+
+        ctranslate2.convert(model, tmp_path)
+        found = ctranslate2.translate(ctranslate2.load(tmp_path, threads=1), sources, beams=4, batch=4)
+    else:
+        from benchmarks.peers import marian
+
+        found = marian.translate(marian.from_regard(model), sources, beams=4, batch=4)
+    targets = Packed.of([*ids, END] for ids in found)
+    with torch.no_grad():
+        logs = model(Packed.of(sources), targets).log_softmax(-1).gather(1, targets.tokens[:, None])[:, 0]
+    theirs = [float(own.sum()) for own in targets.unpack(logs)]
+    translator = Translator(model, material.tokenizer, material.tokenizer)
+    texts = material.tokenizer.decode_batch(sources)
+    by_regard = [best.log_probability for (best,) in translator.search(texts, beams=4, length_penalty=0.0)]
+    # no search is exhaustive, so that a peer may be lucky once
+    worse = [number for number, (one, other) in enumerate(zip(by_regard, theirs, strict=True)) if one < other - 1e-3]
+    assert len(worse) <= 1
+
+
+def test_torchs_transformer_does_not_see_padding(material):
+    from benchmarks.peers.torch_transformer import TorchTransformer
+
+    model = TorchTransformer(TransformerConfig(vocabulary=material.vocabulary, width=16, depth=2, heads=2, hidden=32))
+    pairs = material.batches(1, 4)[0]
+    together = model.eval()(*padded(pairs))
+    for number, pair in enumerate(pairs):
+        alone = model(*padded([pair]))[0]
+        torch.testing.assert_close(together[number, : len(alone)], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_tutorials_loop_does_not_see_padding_and_is_the_same_with_its_keys_made_once(material):
+    from benchmarks.peers.gru_loop import GRULoop, GRULoopWithKeysOnce
+
+    sizes = {"embedding": 8, "width": 12, "alignment": 10, "maxout": 6}
+    config = RNNSearchConfig(source_vocabulary=material.vocabulary, target_vocabulary=material.vocabulary, **sizes)
+    loop, once = GRULoop(config), GRULoopWithKeysOnce(config)
+    once.load_state_dict(loop.state_dict())
+    pairs = material.batches(1, 4)[0]
+    together = loop(*padded(pairs))
+    torch.testing.assert_close(once(*padded(pairs)), together, atol=1e-6, rtol=1e-5)
+    for number, pair in enumerate(pairs):
+        alone = loop(*padded([pair]))[0]
+        torch.testing.assert_close(together[number, : len(alone)], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_length_buckets_hold_the_same_sentences_with_less_padding(material):
+    batches = material.batches(8, 8)
+    assert sorted(chain.from_iterable(bucketed(batches))) == sorted(chain.from_iterable(batches))
+    assert padding_share(bucketed(batches)) < padding_share(batches)
+
+
+def test_training_is_compared_in_both_precisions_with_each_peer(material):
+    pytest.importorskip("transformers")
+    from benchmarks import training
+
+    outcome = training.compare(seconds=0, material=material, sizes=SIZE, batch=8, batches=2)
+    assert len(outcome.rows) == 2 * 3
+    assert all(row.ratio > 0 for row in outcome.rows)
+
+
+def test_translation_is_compared_with_both_peers(material):
+    pytest.importorskip("transformers")
+    pytest.importorskip("ctranslate2")
+    from benchmarks import translation
+
+    outcome = translation.compare(
+        seconds=0, material=material, config=SIZE["tiny"], beams=2, slice_size=4, steps=3, cache=None
+    )
+    assert [row.peer for row in outcome.rows] == ["MarianMT.generate", "CTranslate2"]
+
+
+def test_layers_which_add_nothing_change_no_score(material):
+    from benchmarks.translation import deepened
+
+    torch.manual_seed(4)
+    model = Transformer(TransformerConfig(material.vocabulary, width=16, depth=1, heads=2, hidden=32, dropout=0.0))
+    pairs = packed(material.test)
+    # each layer more divides by sqrt(1 + 1e-6) what is normal already
+    torch.testing.assert_close(deepened(model, 4)(*pairs), model(*pairs), atol=1e-4, rtol=1e-4)
+
+
+def test_rnnsearch_is_compared_with_both_loops(material):
+    outcome = rnnsearch.compare(
+        seconds=0,
+        material=material,
+        config=RNNSearchConfig(embedding=8, width=12, alignment=10, maxout=6),
+        batch=8,
+        batches=2,
+    )
+    assert [row.target for row in outcome.rows] == [2.0, None]
+
+
+def test_recurrent_cells_are_compared_packed_and_padded(material):
+    outcome = recurrent.compare(seconds=0, material=material, inputs=8, width=12, batch=8, batches=2)
+    assert [row.peer for row in outcome.rows] == [
+        "nn.GRU, packed",
+        "nn.GRU, padded",
+        "nn.LSTM, packed",
+        "nn.LSTM, padded",
+    ]
+
+
+@pytest.mark.parametrize("contender", ["regard", memory.PEER])
+def test_memory_is_printed_by_whoever_took_the_steps(material, tmp_path, capsys, contender):
+    pytest.importorskip("transformers")
+    config = TransformerConfig(vocabulary=material.vocabulary, width=16, depth=1, heads=2, hidden=32)
+    work = {"contender": contender, "config": vars(config), "batches": material.batches(1, 4)}
+    (tmp_path / "work.json").write_text(json.dumps(work))
+    memory.child(tmp_path / "work.json")
+    assert float(capsys.readouterr().out) > 50  # megabytes: torch alone has more
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_process_of_its_own(material):
+    pytest.importorskip("transformers")
+    outcome = memory.compare(seconds=0, material=material, sizes=SIZE, batches=[4], steps=1)
+    assert all(50 < value < 5000 for row in outcome.rows for value in (row.regard, row.other))  # megabytes
+
+
+def test_startup_is_taken_of_whole_processes(monkeypatch):
+    monkeypatch.setattr(startup, "COMMANDS", {"sleep": (["-c", "import time; time.sleep(0.05)"], 10.0)})
+    (row,) = startup.compare(seconds=0).rows
+    assert 0.05 < row.regard < 10
+    assert row.met
+
+
+def test_a_command_which_fails_is_an_error():
+    with pytest.raises(RuntimeError, match="failed"):
+        startup.run(["-c", "raise SystemExit(3)"])
+
+
+def test_contenders_take_turns_over_the_same_parts():
+    taken = []
+    workloads = [Workload(name, lambda part, name=name: taken.append((part, name)) or 1) for name in "ab"]
+    speeds = measure.alternate("", workloads, seconds=1000, parts=2, most=2)
+    # a first part of each is not counted; then each part is done by both, in an order which rotates
+    assert taken == [(0, "a"), (0, "b"), (0, "a"), (0, "b"), (1, "b"), (1, "a"), (2, "a"), (2, "b"), (3, "b"), (3, "a")]
+    assert len(speeds["a"].rounds) == 2
+
+
+def test_a_ratio_is_the_median_of_the_rounds():
+    assert Speed((2.0, 30.0, 4.0)).over(Speed((1.0, 10.0, 4.0))) == 2
+
+
+def test_results_are_kept_and_written_as_a_page(tmp_path):
+    rows = [
+        Row("work", "tokens/s", 300.0, "peer", 100.0, 3.0, 2.0),
+        Row("memory", "MB", 80.0, "peer", 100.0, 0.8, 0.7, at_most=True),
+        Row("start", "s", 0.1, target=0.15, at_most=True),
+    ]
+    store, page = tmp_path / "results.json", tmp_path / "RESULTS.md"
+    before = results.machine()
+    results.keep("startup", Outcome(rows, {"runs": 1}), before, profile="aten::mm 90 %", path=store)
+    results.keep("memory", Outcome(rows[:1]), before, path=store)
+    assert [row["met"] for row in json.loads(store.read_text())["startup"]["rows"]] == [True, False, True]
+    results.write_page(store, page)
+    text = page.read_text()
+    assert "| work | peer | 300 | 100 | tokens/s |  | 3.00 | at least 2 | yes |" in text
+    assert "## Start-up" in text
+    assert "aten::mm 90 %" in text
+
+
+def test_every_comparison_says_what_it_compares():
+    from importlib import import_module
+
+    for module in COMPARISONS.values():
+        try:
+            found = import_module(module)
+        except ModuleNotFoundError as error:
+            pytest.skip(f"{error.name} is not installed")
+        assert "\n\n" in found.__doc__
