@@ -97,7 +97,7 @@ class Translator:
         coverage_penalty: float = 0.0,
         best: int = 1,
         longest: int | None = None,
-        batch: int = 2048,
+        batch: int = 6144,
         alignments: bool = False,
     ) -> list[list[Translation]]:
         """The `best` translations of each sentence, best first.
