@@ -1,0 +1,1 @@
+"""What regard is measured beside, each with the settings which suit it best."""
