@@ -53,19 +53,11 @@ class Translator:
     @classmethod
     def load(cls, folder: str | Path) -> "Translator":
         """The model and tokenizers in `folder`."""
-        folder = Path(folder)
-        model, source = load_model(folder), Tokenizer.load(folder / SOURCE)
-        target = Tokenizer.load(folder / TARGET) if (folder / TARGET).is_file() else source
-        return cls(model, source, target)
+        return cls(load_model(folder), *load_tokenizers(Path(folder)))
 
     def save(self, folder: str | Path) -> None:
         """Write the model and its tokenizers into `folder`."""
-        folder = Path(folder)
-        self.source.save(folder / SOURCE)
-        if self.target is not self.source:
-            self.target.save(folder / TARGET)
-        else:  # one from an earlier model would be taken for this one's
-            (folder / TARGET).unlink(missing_ok=True)
+        save_tokenizers(self.source, self.target, Path(folder))
         save_model(self.model, folder)
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
@@ -239,6 +231,21 @@ def _batches(order: list[int], lengths: list[int], limit: int) -> Iterator[list[
         chosen.append(n)
     if chosen:
         yield chosen
+
+
+def load_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer]:
+    """The tokenizers of source and target in `folder`: one object where they are joint."""
+    source = Tokenizer.load(folder / SOURCE)
+    return source, Tokenizer.load(folder / TARGET) if (folder / TARGET).is_file() else source
+
+
+def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:
+    """Write the tokenizers of source and target into `folder`: one file where they are joint."""
+    source.save(folder / SOURCE)
+    if target is not source:
+        target.save(folder / TARGET)
+    else:  # one from before would be taken for this one's
+        (folder / TARGET).unlink(missing_ok=True)
 
 
 def load(folder: str | Path) -> Translator:

@@ -6,7 +6,7 @@ from typing import Any
 
 from regard.data.parallel import Pair, ParallelText, Skipped
 from regard.data.store import PairStore
-from regard.decoding.translator import SOURCE, TARGET
+from regard.decoding.translator import load_tokenizers, save_tokenizers
 from regard.text.tokenizer import Tokenizer
 from regard.training.run import RUN_FILE, Run, located
 
@@ -15,20 +15,17 @@ def prepare_tokenizers(run: Run, folder: Path, say: Callable[[str], None]) -> tu
     """Those of the folder; at first, loaded or trained, and written there together with run.toml."""
     if not (folder / RUN_FILE).is_file():
         source, target = _load(Path(run.text.load)) if run.text.load else _train(run, say)
-        source.save(folder / SOURCE)
-        (folder / TARGET).unlink(missing_ok=True)  # of a try which came to nothing
-        if target is not source:
-            target.save(folder / TARGET)
+        save_tokenizers(source, target, folder)
         run.save(folder)  # last: a folder with a run.toml has its tokenizers
-    return _load(folder)
+    return load_tokenizers(folder)
 
 
 def _load(place: Path) -> tuple[Tokenizer, Tokenizer]:
     """The tokenizers of a folder, or one of both languages from a file."""
-    is_folder = place.is_dir()
-    source = Tokenizer.load(place / SOURCE if is_folder else place)
-    has_target = is_folder and (place / TARGET).is_file()
-    return source, Tokenizer.load(place / TARGET) if has_target else source
+    if place.is_dir():
+        return load_tokenizers(place)
+    both = Tokenizer.load(place)
+    return both, both
 
 
 def _train(run: Run, say: Callable[[str], None]) -> tuple[Tokenizer, Tokenizer]:

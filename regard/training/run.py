@@ -67,14 +67,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Decoding:
-    """How test sentences are translated."""
-
-    beams: int = 5
-    length_penalty: float = 0.6
-
-
-@dataclass(frozen=True)
 class Run:
     """Everything that decides how a run goes."""
 
@@ -86,7 +78,6 @@ class Run:
     test: ParallelText | None = None
     text: Text = Text()
     plan: Plan = Plan()
-    decoding: Decoding = Decoding()
 
     def __post_init__(self):
         plan, text = self.plan, self.text
@@ -213,7 +204,7 @@ def _set(table: dict[str, Any], setting: str) -> None:
 
 def build_run(table: dict[str, Any], place: str) -> Run:
     """A run from nested plain values."""
-    kinds = {"text": Text, "plan": Plan, "decoding": Decoding}
+    kinds = {"text": Text, "plan": Plan}
     corpora = ("train", "validation", "test")
     values: dict[str, Any] = {}
     for key, value in table.items():
