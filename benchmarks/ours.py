@@ -9,6 +9,7 @@ from torch import nn
 from benchmarks.peers.training import SMOOTHING
 from regard.attention.packing import Packed
 from regard.objectives.translation import Translation
+from regard.training import precision
 from regard.training.optimisers import adam
 
 
@@ -16,7 +17,7 @@ def step(model: nn.Module, *, bfloat16: bool, rate: float = 1e-4, warmup: int = 
     """A function (source, target) -> target tokens, which takes one optimiser step.
 
     Args:
-        bfloat16: under autocast, as its trainer has it.
+        bfloat16: as its trainer has it.
         rate: after `warmup` steps, to which it rises evenly.
     """
     objective = Translation(model, smoothing=SMOOTHING).train()
@@ -24,7 +25,7 @@ def step(model: nn.Module, *, bfloat16: bool, rate: float = 1e-4, warmup: int = 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda number: rate * min(1.0, (number + 1) / warmup))
 
     def run(source: Packed, target: Packed) -> int:
-        with torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext():
+        with precision.bfloat16("cpu") if bfloat16 else nullcontext():
             loss = objective(source, target)
         (loss.total / loss.tokens).backward()
         optimiser.step()

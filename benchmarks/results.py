@@ -75,23 +75,18 @@ def machine() -> dict[str, object]:
     """What the numbers depend on beside the code."""
     import torch
 
+    from regard.training.precision import has_bfloat16_products
+
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "vector instructions": torch.backends.cpu.get_cpu_capability(),
-        "bfloat16 products in hardware": native_bfloat16(),
+        "bfloat16 products in hardware": has_bfloat16_products(),
         "load before": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         **{name: version for name in LIBRARIES if (version := _version(name))},
     }
-
-
-def native_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 matrices faster than by emulation."""
-    import torch
-
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def keep(

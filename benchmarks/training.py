@@ -18,8 +18,9 @@ from benchmarks import ours
 from benchmarks.material import Material, Pair, bucketed, packed, padded, padding_share
 from benchmarks.measure import Workload, alternate
 from benchmarks.peers import training as peers
-from benchmarks.results import Outcome, Row, native_bfloat16
+from benchmarks.results import Outcome, Row
 from regard.models.transformer import TRANSFORMER_SIZES, Transformer, TransformerConfig
+from regard.training.precision import has_bfloat16_products
 
 SIZES = {"6 x 512": TRANSFORMER_SIZES["base"], "3 x 256": TRANSFORMER_SIZES["small"]}
 MARIAN, BUCKETS, TORCH = "MarianMT, padded", "MarianMT, length buckets", "nn.Transformer, padded"
@@ -49,7 +50,7 @@ def compare(
         config = replace(config, vocabulary=material.vocabulary)
         for bfloat16 in (False, True):
             # products of bfloat16 without hardware are about a hundred times slower in the backward pass
-            small = bfloat16 and not native_bfloat16()
+            small = bfloat16 and not has_bfloat16_products()
             lists = material.batches(1 if small else batches, max(1, batch // 8) if small else batch)
             precision = "bfloat16" if bfloat16 else "float32"
             if small:

@@ -113,48 +113,36 @@ def _variable_length(query, key, value, packed, causal, dropout):
     """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
     if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
         return _flash_variable_length(query, key, value, packed, causal)
+    blocks = packed.blocks
+    sides = (blocks.queries, blocks.keys, blocks.keys)
+    padded = [side.pad(x.squeeze(0).transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True)]
+    places = [
+        [group.size * longest for group, longest in zip(blocks.groups, side.longest, strict=True)] for side in sides
+    ]
     results = []
-    for group in packed.groups:
-        queries = _scatter(query, group.query_slots, group.query_tokens, group.size, group.queries)
-        keys, values = (_scatter(x, group.key_slots, group.key_tokens, group.size, group.keys) for x in (key, value))
-        results.append(_block(queries, keys, values, group.bias(causal, query.device), dropout, group.query_slots))
-    if len(results) == 1:
-        return results[0]
-    result = torch.cat(results, -2)
-    order = torch.cat([group.query_tokens for group in packed.groups if group.query_tokens is not None])
-    return result.index_select(
-        -2, torch.empty_like(order).scatter_(0, order, torch.arange(len(order))).to(query.device)
-    )
-
-
-def _scatter(x: Tensor, slots: Tensor, tokens: Tensor | None, size: int, longest: int) -> Tensor:
-    """Packed [1, H, N, K] -> padded [G, H, T, K]."""
-    x = x.squeeze(0).transpose(0, 1)  # [N, H, K]
-    if tokens is not None:
-        x = x.index_select(0, tokens.to(x.device))
-    if len(slots) < size * longest:
-        x = x.new_zeros(size * longest, *x.shape[1:]).index_copy(0, slots.to(x.device), x)
-    return x.unflatten(0, (size, longest)).transpose(1, 2)
+    for group, *parts in zip(
+        blocks.groups, *(x.split(sizes) for x, sizes in zip(padded, places, strict=True)), strict=True
+    ):
+        heads = (x.unflatten(0, (group.size, -1)).transpose(1, 2) for x in parts)  # [G, H, T, K]
+        result = _block(*heads, group.bias(causal, query.device), dropout)
+        results.append(result.transpose(1, 2).flatten(0, 1))  # [G * T, H, K]
+    result = results[0] if len(results) == 1 else torch.cat(results)
+    return blocks.queries.pack(result).transpose(0, 1)[None]
 
 
 # Up to this many scores a head, plain matrix products are faster on a CPU than the fused kernel.
 _SMALL = 96 * 96
 
 
-def _block(query, key, value, bias, dropout, slots):
-    """Padded [G, H, T, K] -> packed [1, H, n, K]."""
+def _block(query, key, value, bias, dropout):
+    """One padded block, [G, H, T, K]."""
     if query.is_cuda or query.shape[-2] * key.shape[-2] > _SMALL:
         bias = bias if bias is None else bias.to(query.dtype)
-        result = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-    else:
-        scores = (query * query.shape[-1] ** -0.5) @ key.mT
-        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        weights = (scores if bias is None else scores + bias).softmax(-1).type_as(value)
-        result = F.dropout(weights, dropout) @ value
-    result = result.transpose(1, 2).flatten(0, 1)  # [G * T, H, K]
-    if len(slots) < len(result):
-        result = result.index_select(0, slots.to(result.device))
-    return result.transpose(0, 1).unsqueeze(0)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+    scores, scale = query @ key.mT, query.shape[-1] ** -0.5
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    scores = scores * scale if bias is None else torch.add(bias, scores, alpha=scale)
+    return F.dropout(scores.softmax(-1).type_as(value), dropout) @ value
 
 
 def _flash_variable_length(query, key, value, packed, causal):

@@ -14,6 +14,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from regard.attention.blocks import Blocks
+
 Predicate = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -109,85 +111,9 @@ class Documents(Mask):
         return queries[i - (len(keys) - len(queries))] == keys[j]  # i counts from the lower right corner
 
     @cached_property
-    def groups(self) -> list["Group"]:
+    def blocks(self) -> Blocks:
         """The sequences in groups of like length, for kernels which compute a group as one padded block."""
-        return _grouped(self.query_lengths, self.key_lengths)
-
-
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Sequences of like length, and where their tokens stand in a padded block.
-
-    `query_slots` [n] are places in a padded [G * T] block, `query_tokens` [n] the places of the same tokens in the
-    packed row (None when the group holds every token in its order); so for keys. `allowed` is boolean [G, 1, 1, S].
-    """
-
-    size: int
-    queries: int
-    keys: int
-    query_slots: Tensor
-    query_tokens: Tensor | None
-    key_slots: Tensor
-    key_tokens: Tensor | None
-    allowed: Tensor | None
-
-    def bias(self, causal: bool, device: torch.device) -> Tensor | None:
-        """What to add to the scores [G, 1, T | 1, S] of the padded block: 0 where a query may look, else -inf."""
-        key = (causal, str(device))
-        if key not in self._bias:
-            allowed = self.allowed
-            if causal:
-                below = torch.ones(self.queries, self.keys, dtype=torch.bool).tril()
-                allowed = below if allowed is None else allowed & below
-                # a padded query may look at its block's first key, so that no row is empty
-            bias = None if allowed is None else torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf).to(device)
-            self._bias[key] = bias
-        return self._bias[key]
-
-    @cached_property
-    def _bias(self) -> dict:
-        """Biases already made, which the layers of one pass share."""
-        return {}
-
-
-# A group may hold this many times the scores that its sequences need; more groups save scores and cost calls.
-_WASTE = 2.5
-
-
-def _grouped(query_lengths: Tensor, key_lengths: Tensor) -> list[Group]:
-    """Cut the sequences, sorted by length, into groups whose padded blocks waste little."""
-    pairs = list(zip(query_lengths.tolist(), key_lengths.tolist(), strict=True))
-    order = sorted(range(len(pairs)), key=lambda n: max(pairs[n]))
-    groups, members, needed, longest = [], [], 0, (0, 0)
-    for n in order:
-        area = pairs[n][0] * pairs[n][1]
-        block = (max(longest[0], pairs[n][0]), max(longest[1], pairs[n][1]))
-        if members and block[0] * block[1] * (len(members) + 1) > _WASTE * (needed + area):
-            groups.append(members)
-            members, needed, block = [], 0, pairs[n]
-        members, needed, longest = [*members, n], needed + area, block
-    groups.append(members)
-    return [_group(torch.tensor(sorted(members)), query_lengths, key_lengths) for members in groups]
-
-
-def _group(members: Tensor, query_lengths: Tensor, key_lengths: Tensor) -> Group:
-    """Where the tokens of `members` stand in their padded block."""
-    queries, query_slots, query_tokens = _places(members, query_lengths)
-    keys, key_slots, key_tokens = _places(members, key_lengths)
-    is_key = torch.arange(keys) < key_lengths[members, None]
-    allowed = None if is_key.all() else is_key[:, None, None, :]
-    return Group(len(members), queries, keys, query_slots, query_tokens, key_slots, key_tokens, allowed)
-
-
-def _places(members: Tensor, lengths: Tensor) -> tuple[int, Tensor, Tensor | None]:
-    """The longest of the members, their tokens' places in the padded block, and in the packed row."""
-    own = lengths[members]
-    longest = int(own.max())
-    inside = torch.arange(int(own.sum())) - (own.cumsum(0) - own).repeat_interleave(own)
-    slots = inside + torch.arange(len(members)).repeat_interleave(own) * longest
-    if len(members) == len(lengths):
-        return longest, slots, None
-    return longest, slots, inside + (lengths.cumsum(0) - lengths)[members].repeat_interleave(own)
+        return Blocks(self.query_lengths, self.key_lengths)
 
 
 CAUSAL = Causal()

@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 # Rows of scores which exist at a time.
-_SLICE = 512
+_SLICE = 384
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,21 @@ class _SlicedCrossEntropy(torch.autograd.Function):
         )
         to_bias = torch.zeros_like(bias) if wanted and bias is not None else None
         total, likelihood = hidden.new_zeros((), dtype=exact), hidden.new_zeros((), dtype=exact)
+        # memory of two slices, which every slice uses anew
+        room = hidden.new_empty(2, min(_SLICE, len(targets)), V, dtype=exact)
         for first in range(0, len(targets), _SLICE):
             here = slice(first, first + _SLICE)
-            scores = F.linear(hidden[here], matrix, None if bias is None else bias.to(hidden.dtype)).to(exact)
-            target = targets[here, None]
-            highest, place = scores.max(1, keepdim=True)
-            probabilities = scores.softmax(1)
-            norm = highest - probabilities.gather(1, place).log()  # log-sum-exp, without a second exponential
+            rows, target = hidden[here], targets[here, None]
+            scores, probabilities = room[:, : len(rows)]
+            if rows.dtype == exact:
+                torch.mm(rows, matrix.T, out=scores)
+            else:
+                scores.copy_(rows @ matrix.T)
+            if bias is not None:
+                scores += bias
+            torch.softmax(scores, 1, out=probabilities)
+            # log-sum-exp, without a second exponential
+            norm = scores.amax(1, keepdim=True) - probabilities.amax(1, keepdim=True).log()
             gold = (scores.gather(1, target) - norm).sum()
             likelihood += gold
             total -= (sure - unsure) * gold
@@ -77,7 +84,10 @@ class _SlicedCrossEntropy(torch.autograd.Function):
                 gradient = probabilities.scatter_add_(1, target, probabilities.new_full(target.shape, unsure - sure))
                 gradient = gradient.to(hidden.dtype)
                 torch.mm(gradient, matrix, out=to_hidden[here])
-                to_weight += gradient.T @ hidden[here]
+                if rows.dtype == to_weight.dtype:
+                    to_weight.addmm_(gradient.T, rows)
+                else:
+                    to_weight += gradient.T @ rows
                 if to_bias is not None:
                     to_bias += gradient.sum(0)
         if wanted and unsure:

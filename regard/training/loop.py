@@ -9,7 +9,7 @@ import fcntl
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -44,6 +44,7 @@ from regard.training.checkpoint import (
 from regard.training.corpus import prepare_store, prepare_tokenizers
 from regard.training.log import Bar, Log
 from regard.training.optimisers import OPTIMISERS
+from regard.training.precision import bfloat16, has_bfloat16_products
 from regard.training.processes import Processes
 from regard.training.run import RUN_FILE, Run, differences, read_run
 from regard.training.schedules import SCHEDULES
@@ -221,9 +222,8 @@ class _Training:
         if processes.is_main and not self.progress.step:
             parameters = sum(tensor.numel() for tensor in plain_weights(model).values())
             self.bar.say(f"{self.run.model['kind']}: {parameters:,} parameters; {padding(self.train_store, batching)}")
-        emulates = processes.device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        if plan.precision == "bfloat16" and emulates:
-            self.bar.say("this processor has no products of bfloat16 and emulates them: float32 is many times faster")
+        if plan.precision == "bfloat16" and processes.device.type == "cpu" and not has_bfloat16_products():
+            self.bar.say("this processor has no products of bfloat16: rounded values are multiplied in float32")
         place = {"rank": processes.rank, "processes": processes.count}
         batches = stream(self.train_store, batching, self.progress.cursor, **place, workers=plan.workers)
         self.batches = cast(Generator[tuple[PairBatch, Cursor], None, None], batches)
@@ -272,9 +272,9 @@ class _Training:
         plan = self.run.plan
         return plan.rate * SCHEDULES[plan.schedule](max(1, self.progress.step), plan, self.width)
 
-    def autocast(self) -> torch.autocast:
+    def products(self) -> AbstractContextManager[None]:
         """Where matrix products are in the plan's precision."""
-        return torch.autocast(self.processes.device.type, torch.bfloat16, enabled=self.run.plan.precision == "bfloat16")
+        return bfloat16(self.processes.device) if self.run.plan.precision == "bfloat16" else nullcontext()
 
     def update(self) -> tuple[float, bool]:
         """One update: loss a token, and whether any process was asked to stop."""
@@ -289,7 +289,7 @@ class _Training:
         total = torch.zeros(3, device=processes.device)
         for batch in batches:
             with processes.gathering(self.objective, is_last=batch is batches[-1]):
-                with self.autocast():
+                with self.products():
                     result = self.objective(batch.source, batch.target)
                 # processes average their gradients; here they are summed
                 (result.total * (processes.count / divisor)).backward()
@@ -349,7 +349,7 @@ class _Training:
     def measure(self, model: nn.Module) -> tuple[Translator, dict[str, float], str]:
         """A model with its tokenizers, its measures, and these in words."""
         translator = Translator(model, self.translator.source, self.translator.target)
-        measures = measure(self.run, translator, self.validation_store, self.autocast())
+        measures = measure(self.run, translator, self.validation_store, self.products())
         return translator, measures, "  ".join(f"{name} {number:.4g}" for name, number in measures.items())
 
     def validate(self) -> None:

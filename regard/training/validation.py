@@ -16,13 +16,13 @@ from regard.training.run import Run, located
 
 
 def measure(
-    run: Run, translator: Translator, store: PairStore, autocast: AbstractContextManager[object]
+    run: Run, translator: Translator, store: PairStore, products: AbstractContextManager[None]
 ) -> dict[str, float]:
     """Loss and perplexity of the validation set, and BLEU and exact match of its first greedy translations."""
     objective, device = Translation(translator.model).eval(), translator.device
     batching = Batching(tokens=max(run.plan.tokens, run.text.longest, 4096))
     nats, tokens = 0.0, 0
-    with torch.no_grad(), autocast:
+    with torch.no_grad(), products:
         for _, batch in ordered(store, batching):
             batch = batch.to(device)
             result = objective(batch.source, batch.target)

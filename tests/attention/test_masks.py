@@ -85,19 +85,34 @@ def test_documents_see_their_partners_alone(lengths):
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=20))
-def test_groups_hold_every_token_once_and_waste_little(lengths):
+def test_blocks_hold_every_token_once_and_waste_little(lengths):
     queries, keys = (torch.tensor(side) for side in zip(*lengths, strict=True))
-    groups = documents(queries, keys).groups
-    for side, total in (("query", int(queries.sum())), ("key", int(keys.sum()))):
-        places = [getattr(group, f"{side}_tokens") for group in groups]
-        places = [torch.arange(total) if place is None else place for place in places]
-        assert torch.cat(places).sort().values.tolist() == list(range(total))
-        for group, place in zip(groups, places, strict=True):
-            slots = getattr(group, f"{side}_slots")
-            assert len(slots.unique()) == len(slots) == len(place)
-            assert int(slots.max()) < group.size * (group.queries if side == "query" else group.keys)
+    blocks = documents(queries, keys).blocks
+    assert sum(group.size for group in blocks.groups) == len(lengths)
+    rooms = (
+        [group.size * group.queries for group in blocks.groups],
+        [group.size * group.keys for group in blocks.groups],
+    )
+    for side, own, room in zip((blocks.queries, blocks.keys), (queries, keys), rooms, strict=True):
+        rows = torch.arange(1, int(own.sum()) + 1.0, requires_grad=True)
+        padded = side.pad(rows)
+        assert len(padded) == sum(room)
+        assert torch.equal(side.pack(padded), rows)
+        kept = torch.ones(len(padded), dtype=torch.bool)
+        kept[side.empty] = False
+        assert padded[kept].sort().values.tolist() == rows.tolist()
+        (gradient,) = torch.autograd.grad(side.pack(padded * 3) @ rows.detach(), rows)
+        assert torch.equal(gradient, 3 * rows)
+        places = torch.zeros(len(padded), requires_grad=True)
+        (gradient,) = torch.autograd.grad(side.pack(places).sum(), places)
+        assert torch.equal(gradient, kept.float())
+        # a sequence is a run of places inside its own group
+        starts = own.cumsum(0) - own
+        first = side.places[starts]
+        for start, length, place in zip(starts.tolist(), own.tolist(), first.tolist(), strict=True):
+            assert side.places[start : start + length].tolist() == list(range(place, place + length))
     needed = sum(q * k for q, k in lengths)
-    assert sum(group.size * group.queries * group.keys for group in groups) <= 2.5 * needed
+    assert sum(group.size * group.queries * group.keys for group in blocks.groups) <= 2.5 * needed
 
 
 def test_documents_of_unequal_number_are_refused():
