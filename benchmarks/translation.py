@@ -38,7 +38,7 @@ def compare(
     material: Material | None = None,
     config: TransformerConfig = TRANSFORMER_SIZES["base"],
     beams: int = 5,
-    slice_size: int = 125,
+    slice_size: int = 250,
     steps: int = 400,
     cache: Path | None = CACHE,
 ) -> Outcome:

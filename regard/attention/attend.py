@@ -98,9 +98,15 @@ def _reference(query, key, value, mask, bias, dropout, record=None):
     return weigh(scores, value, allowed, dropout, record)
 
 
+# For so few queries, as when a decoder writes, plain matrix products are faster on a CPU than the fused kernel.
+_FEW = 8
+
+
 def _sdpa(query, key, value, mask, bias, dropout):
     """PyTorch's fused kernels, with a dense mask where it is more than causal."""
     (B, H, T), S = query.shape[:3], key.shape[-2]
+    if T <= _FEW and not query.is_cuda:
+        return _reference(query, key, value, mask, bias, dropout)
     if type(mask) is Causal and bias is None and T == S:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
     allowed = None if mask is None or (type(mask) is Causal and T == 1) else mask.dense(B, H, T, S, query.device)
@@ -115,19 +121,13 @@ def _variable_length(query, key, value, packed, causal, dropout):
         return _flash_variable_length(query, key, value, packed, causal)
     blocks = packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
-    padded = [side.pad(x.squeeze(0).transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True)]
-    places = [
-        [group.size * longest for group, longest in zip(blocks.groups, side.longest, strict=True)] for side in sides
-    ]
+    padded = (side.pad(x[0].transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True))
     results = []
-    for group, *parts in zip(
-        blocks.groups, *(x.split(sizes) for x, sizes in zip(padded, places, strict=True)), strict=True
-    ):
-        heads = (x.unflatten(0, (group.size, -1)).transpose(1, 2) for x in parts)  # [G, H, T, K]
-        result = _block(*heads, group.bias(causal, query.device), dropout)
-        results.append(result.transpose(1, 2).flatten(0, 1))  # [G * T, H, K]
-    result = results[0] if len(results) == 1 else torch.cat(results)
-    return blocks.queries.pack(result).transpose(0, 1)[None]
+    for group, *parts in zip(blocks.groups, *padded, strict=True):
+        queries, keys, values = (x.transpose(1, 2) for x in parts)  # [G, H, T, K]
+        result = _block(queries, keys, values, group.bias(causal, query.device), dropout)
+        results.append(result.transpose(1, 2))
+    return blocks.queries.pack(results).transpose(0, 1)[None]
 
 
 # Up to this many scores a head, plain matrix products are faster on a CPU than the fused kernel.

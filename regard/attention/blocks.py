@@ -30,14 +30,15 @@ class Side:
     """Where the tokens of queries, or of keys, stand in the blocks.
 
     Attributes:
-        longest: tokens of the longest sequence of each group.
+        sizes: sequences of each group.
+        longest: tokens of the longest of them.
         tokens: the packed token in each place of the blocks [M]; an empty place repeats the first one.
         places: the place of each packed token [N].
         empty: the places which hold no token.
     """
 
     def __init__(self, lengths: Tensor, groups: list[Tensor]):
-        self.longest = [int(lengths[group].max()) for group in groups]
+        self.sizes, self.longest = [len(group) for group in groups], [int(lengths[group].max()) for group in groups]
         starts, parts = lengths.cumsum(0) - lengths, []
         for group, longest in zip(groups, self.longest, strict=True):
             inside = torch.arange(longest)
@@ -55,15 +56,19 @@ class Side:
             self._moved[device] = self.tokens.to(device), self.places.to(device), self.empty.to(device)
         return self._moved[device]
 
-    def pad(self, x: Tensor) -> Tensor:
-        """Packed [N, ...] -> blocks [M, ...]."""
-        if self.is_packed:
-            return x
-        tokens, places, empty = self.on(x.device)
-        return _Rows.apply(x, tokens, places, empty[:0])
+    def pad(self, x: Tensor) -> list[Tensor]:
+        """Packed [N, ...] -> the block of each group, [size, longest, ...]."""
+        if not self.is_packed:
+            tokens, places, empty = self.on(x.device)
+            x = _Rows.apply(x, tokens, places, empty[:0])
+        shapes = list(zip(self.sizes, self.longest, strict=True))
+        parts = x.split([size * longest for size, longest in shapes])
+        return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
 
-    def pack(self, x: Tensor) -> Tensor:
-        """Blocks [M, ...] -> packed [N, ...]."""
+    def pack(self, blocks: list[Tensor]) -> Tensor:
+        """The block of each group, [size, longest, ...] -> packed [N, ...]."""
+        flat = [block.flatten(0, 1) for block in blocks]
+        x = flat[0] if len(flat) == 1 else torch.cat(flat)
         if self.is_packed:
             return x
         tokens, places, empty = self.on(x.device)

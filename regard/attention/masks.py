@@ -44,13 +44,15 @@ class Mask:
         """Boolean [1|B, 1|H, T, S]: a causal mask costs [T, S], padding [B, 1, T, S], a pattern per head [H, T, S]."""
         # a tensor made in inference mode cannot be used in training
         size = (batch, heads, queries, keys, str(device), torch.is_inference_mode_enabled())
-        if size not in self._dense:
+        dense = self._dense.get(size)
+        if dense is None:
             b, h, j = (torch.arange(n, device=device) for n in (batch, heads, keys))
             i = torch.arange(keys - queries, keys, device=device)
             allowed = self.allows(b.view(-1, 1, 1, 1), h.view(-1, 1, 1), i.view(-1, 1), j)
+            dense = allowed.expand(*allowed.shape[:-2], queries, keys)
             self._dense.clear()  # one entry: the layers of one pass share it, and decoding does not pile them up
-            self._dense[size] = allowed.expand(*allowed.shape[:-2], queries, keys)
-        return self._dense[size]
+            self._dense[size] = dense
+        return dense
 
 
 class Conjunction(Mask):

@@ -1,15 +1,20 @@
 """Beam search over any decoder which has `step`, and any state which has `select`.
 
-Finished hypotheses compete for places of their own while the others go on, as in tensor2tensor's search; a sentence
-leaves the batch as soon as nothing that is still open could improve its list.
+Finished hypotheses compete for places of their own while the others go on, as in tensor2tensor's search. A hypothesis
+is computed only while it could still improve its sentence's list. Its log-probability only falls, so one which could
+not stays so; and what it would have pushed out of the beam is less probable still.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from regard.layers.state import Hypotheses
 
 Step = Callable[[Tensor | None, Any], tuple[Tensor, Any]]
 
@@ -91,64 +96,60 @@ def beam_search(
     watch = align or ranking.coverage > 0
     if watch and is_source is None:
         raise ValueError("coverage and alignments need is_source")
-    open_lists: list[list[_Finished]] = [[] for _ in range(sentences)]
+    found: list[list[_Finished]] = [[] for _ in range(sentences)]
+    limits, divisors = longest.tolist(), [ranking.divisor(limit) for limit in longest.tolist()]
+    floors = [-math.inf] * sentences  # log-probability which a hypothesis must exceed to be worth going on with
     history = _History()
-    state = state.widen(beams)
     scores, state = step(None, state)
     device = scores.device
-    alive = list(range(sentences))  # the sentence of each group of rows
-    limits = longest.tolist()
-    logs = torch.full((sentences, beams), -torch.inf, device=device)
-    logs[:, 0] = 0.0  # at first all hypotheses of a sentence are the same
+    alive = list(range(sentences))  # the sentence of each line of the table of hypotheses
+    logs = torch.zeros(sentences, 1, device=device, dtype=torch.promote_types(scores.dtype, torch.float32))
     received: Tensor | None = None  # attention which source words received so far, [R, S]
     length = 0
     while True:
         length += 1
+        hypotheses: Hypotheses = state.hypotheses
         if watch:
             history.weights.append(state.alignment)
             received = state.alignment if received is None else received + state.alignment
         # a single hypothesis follows the best word alone, even where that is the end
-        wide = min(2 * beams, beams * scores.shape[-1]) if beams > 1 else 1
-        values, parents, tokens = _candidates(scores, logs, wide)
-        is_end = tokens == end
+        values, parents, tokens = _candidates(scores, logs, hypotheses, 2 * beams if beams > 1 else 1)
+        rows, is_end = hypotheses.rows.gather(1, parents), tokens == end
         covered = None
         if ranking.coverage and received is not None and is_source is not None:
-            covered = ranking.covered(received, is_source.repeat_interleave(beams, 0)).unflatten(0, (-1, beams))
-        for group, log, parent, extra in _ends(is_end, values, parents, covered):
-            _enter(
-                open_lists[alive[group]],
-                _Finished(log / ranking.divisor(length) + extra, log, length, group * beams + parent),
-                max(best, beams),
-            )
+            covered = ranking.covered(received, is_source[hypotheses.owners])
+        for line, log, row, extra in _ends(is_end, values, rows, covered):
+            sentence = alive[line]
+            own = found[sentence]
+            _enter(own, _Finished(log / ranking.divisor(length) + extra, log, length, row), max(best, beams))
+            if len(own) >= best:
+                floors[sentence] = own[best - 1].score * divisors[sentence]
         # the best open candidates, in their order: 2 * beams candidates hold at most `beams` ends
         kept = torch.sort(is_end.to(torch.int8), dim=1, stable=True).indices[:, :beams]
         logs = values.gather(1, kept).masked_fill(is_end.gather(1, kept), -torch.inf)
-        rows = (parents.gather(1, kept) + torch.arange(len(alive), device=device)[:, None] * beams).flatten()
-        last = tokens.gather(1, kept).flatten()
-        going = []
-        for group, (sentence, log) in enumerate(zip(alive, logs[:, 0].tolist(), strict=True)):
-            ranked = open_lists[sentence]
-            # a log-probability only falls, and no length divides it by more than the longest; coverage adds at most 0
-            bound = log / ranking.divisor(limits[sentence])
-            hopeless = log == -torch.inf or (len(ranked) >= best and ranked[best - 1].score >= bound)
-            if not hopeless and length < limits[sentence]:
-                going.append(group)
-            elif not ranked:  # cut off with nothing finished
-                for place in range(group * beams, group * beams + best):
-                    log = float(logs.flatten()[place])
-                    if log > -torch.inf:
-                        ranked.append(_Finished(log, log, length, int(rows[place]), int(last[place])))
-        if not going:
-            return [[history.read(found, align) for found in ranked[:best]] for ranked in open_lists]
-        if len(going) < len(alive):
-            groups = torch.tensor(going, device=device)
-            alive, logs = [alive[group] for group in going], logs[groups]
-            rows, last = (x.unflatten(0, (-1, beams))[groups].flatten() for x in (rows, last))
-            is_source = None if is_source is None else is_source[groups]
+        rows, words = rows.gather(1, kept), tokens.gather(1, kept)
+        goes_on = logs > logs.new_tensor([floors[sentence] for sentence in alive])[:, None]
+        for line, sentence in enumerate(alive):
+            if length >= limits[sentence]:
+                goes_on[line] = False
+                if not found[sentence]:  # cut off with nothing finished
+                    found[sentence] = _cut(logs[line], rows[line], words[line], length, best)
+        logs = logs.masked_fill(~goes_on, -torch.inf)
+        lines = goes_on.any(1).nonzero()[:, 0]
+        if not len(lines):
+            return [[history.read(one, align) for one in own[:best]] for own in found]
+        if len(lines) <= _CROWDED * len(alive):
+            alive = [alive[line] for line in lines.tolist()]
+            logs, rows, words, goes_on = (x[lines] for x in (logs, rows, words, goes_on))
+            is_source = None if is_source is None else is_source[lines]
+        else:
+            lines = None
+        rows, words = rows[goes_on], words[goes_on]
         history.rows.append(rows)
-        history.words.append(last)
+        history.words.append(words)
         received = None if received is None else received[rows]
-        scores, state = step(last, state.select(rows))
+        places = goes_on.flatten().nonzero()[:, 0]
+        scores, state = step(words, state.select(rows, Hypotheses(len(alive), beams, places), lines))
 
 
 @dataclass(frozen=True)
@@ -184,14 +185,18 @@ class _History:
         return Hypothesis(words[::-1], found.score, found.log_probability, found.cut is None, alignment)
 
 
-def _ends(
-    is_end: Tensor, values: Tensor, parents: Tensor, covered: Tensor | None
-) -> list[tuple[int, float, int, float]]:
-    """The candidates which end: group, log-probability, parent, and what coverage adds."""
-    groups, places = (is_end & values.isfinite()).nonzero(as_tuple=True)
-    parent = parents[groups, places]
-    extra = [0.0] * len(groups) if covered is None else covered[groups, parent].tolist()
-    return list(zip(groups.tolist(), values[groups, places].tolist(), parent.tolist(), extra, strict=True))
+def _ends(is_end: Tensor, values: Tensor, rows: Tensor, covered: Tensor | None) -> list[tuple[int, float, int, float]]:
+    """The candidates which end: line, log-probability, the row which they end, and what coverage adds."""
+    lines, places = (is_end & values.isfinite()).nonzero(as_tuple=True)
+    own = rows[lines, places]
+    extra = [0.0] * len(lines) if covered is None else covered[own].tolist()
+    return list(zip(lines.tolist(), values[lines, places].tolist(), own.tolist(), extra, strict=True))
+
+
+def _cut(logs: Tensor, rows: Tensor, words: Tensor, length: int, best: int) -> list[_Finished]:
+    """The best open hypotheses of one sentence [N] each, as they stand."""
+    open_ones = list(zip(logs.tolist(), rows.tolist(), words.tolist(), strict=True))[:best]
+    return [_Finished(log, log, length, row, word) for log, row, word in open_ones if log > -math.inf]
 
 
 def _enter(ranked: list[_Finished], found: _Finished, room: int) -> None:
@@ -205,23 +210,26 @@ def _enter(ranked: list[_Finished], found: _Finished, room: int) -> None:
     del ranked[room:]
 
 
+# Sentences which are done leave the table when at most this part of it goes on: leaving copies what the others keep.
+_CROWDED = 0.75
+
 # Scores are searched for their largest by way of the largest of each stretch of this many words.
 _STRETCH = 64
 
 
-def _candidates(scores: Tensor, logs: Tensor, wide: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The `wide` best extensions of each sentence: summed log-probability, parent and word, [B, wide] each.
+def _candidates(scores: Tensor, logs: Tensor, hypotheses: Hypotheses, wide: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `wide` best extensions of each sentence: summed log-probability, parent (0 to N) and word, [B, wide] each.
 
-    Scores [R, V], log-probabilities of the hypotheses so far [B, beams].
+    Scores [R, V], log-probabilities of the hypotheses so far [B, N]. Where there are fewer, the rest have -inf.
     """
-    sentences, beams = logs.shape
     scores = scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
-    norm = scores.logsumexp(-1)
     within = min(wide, scores.shape[-1])
     values, tokens = _largest(scores, within)
-    totals = (values - norm[:, None]).unflatten(0, (sentences, beams)) + logs[:, :, None]
-    values, places = totals.flatten(1).topk(wide, -1)
-    return values, places // within, tokens.unflatten(0, (sentences, beams)).flatten(1).gather(1, places)
+    values = hypotheses.spread(values - scores.logsumexp(-1, keepdim=True), -torch.inf) + logs[:, :, None]
+    values, places = values.flatten(1).topk(min(wide, values[0].numel()), -1)
+    tokens = hypotheses.spread(tokens).flatten(1).gather(1, places)
+    missing = (0, wide - values.shape[1])
+    return F.pad(values, missing, value=-torch.inf), F.pad(places // within, missing), F.pad(tokens, missing)
 
 
 def _largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

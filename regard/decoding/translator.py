@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention.packing import Packed
-from regard.attention.record import attentions
+from regard.attention.record import Attention, attentions
 from regard.decoding.beam import Hypothesis, Ranking, Step, beam_search
+from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
 from regard.models.saved import load_model, save_model
 from regard.text.tokenizer import Tokenizer
@@ -101,7 +102,7 @@ class Translator:
             coverage_penalty: beta of the same equation.
             best: translations for each sentence.
             longest: tokens of a translation at most, the end token included; None allows the source's length and 50.
-            batch: source tokens times beams computed together at most.
+            batch: source tokens times beams computed together at most, by each thread.
             alignments: keep what each output piece attended to; for multi-head attention the mean over the heads of
                 the last layer.
         """
@@ -111,17 +112,31 @@ class Translator:
         order = sorted(range(len(ids)), key=lambda n: len(ids[n]), reverse=True)
         found: list[list[Translation]] = [[] for _ in ids]
         ranking, training = Ranking(length_penalty, coverage_penalty), self.model.training
+        threads = 1 if alignments or coverage_penalty else self._threads()
+        batches = list(_batches(order, [len(x) for x in ids], max(1, batch // beams)))
+
+        def search(chosen: list[int]) -> list[list[Hypothesis]]:
+            """The hypotheses of one batch."""
+            source = Packed.of([ids[n] for n in chosen]).to(self.device)
+            limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
+            return self._search(source, beams, limits, ranking, best, alignments)
+
         self.model.eval()
         try:
-            for chosen in _batches(order, [len(x) for x in ids], max(1, batch // beams)):
-                source = Packed.of([ids[n] for n in chosen]).to(self.device)
-                limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
-                results = self._search(source, beams, limits, ranking, best, alignments)
+            for chosen, results in zip(batches, side_by_side(search, batches, threads), strict=True):
                 for n, hypotheses in zip(chosen, results, strict=True):
                     found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]
         finally:
             self.model.train(training)
         return found
+
+    def _threads(self) -> int:
+        """How many batches may be computed side by side: one where a thread would not see what holds in this one."""
+        modules = (module for _, module in self.named_modules())
+        watched = any(isinstance(module, Attention) and module.recorded is not None for module in modules)
+        if self.device.type != "cpu" or watched or torch.is_autocast_enabled("cpu"):
+            return 1
+        return torch.get_num_threads()
 
     def _search(self, source, beams, limits, ranking, best, alignments) -> list[list[Hypothesis]]:
         """Beam search over one packed batch."""
@@ -203,10 +218,10 @@ def _aligned(model: Any) -> Step:
         outer, last.recorded = last.recorded, []
         try:
             scores, state = model.step(tokens, state)
-            (weights,) = last.recorded  # [B, H, beams, S]
+            (weights,) = last.recorded  # [B, H, N, S]
         finally:
             last.recorded = outer
-        return scores, replace(state, alignment=weights.mean(1).flatten(0, 1))
+        return scores, replace(state, alignment=state.hypotheses.gather(weights.mean(1)))
 
     return step
 

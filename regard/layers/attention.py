@@ -1,6 +1,6 @@
 """Attention layers: projections around `attend`."""
 
-from typing import Protocol
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +8,20 @@ from torch import Tensor, nn
 from regard.attention.attend import attend, weigh
 from regard.attention.masks import Mask
 from regard.attention.record import Attention
+from regard.layers.state import Hypotheses, KeyValueCache
 
 
-class Cache(Protocol):
-    """Keys and values which a decoder keeps between steps."""
+@dataclass(frozen=True)
+class Source:
+    """What a decoder's layer attends to: keys and values [B, H, S, K] of the source, made once.
 
-    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add those of the new positions [B, H, T, K]; gives all, [B, H, S, K]."""
-        ...
+    With `hypotheses` the queries are their rows [1, R, D] instead of [B, T, D].
+    """
+
+    key: Tensor
+    value: Tensor
+    mask: Mask | None = None
+    hypotheses: Hypotheses | None = None
 
 
 class HeadProjections(Attention):
@@ -48,34 +54,51 @@ class HeadProjections(Attention):
         key, value = self.project(context, 1, 3).chunk(2, 1)
         return key, value
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
-        """Heads [B, H, T, K] attend to heads [B, H, S, K]: [B, T, D]."""
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Mask | None, hypotheses: Hypotheses | None = None
+    ) -> Tensor:
+        """Heads [B, H, T, K] attend to heads [B, H, S, K]: [B, T, D].
+
+        Queries of `hypotheses` are rows [1, H, R, K] and give rows [1, R, D]; those of one sentence are its positions.
+        """
+        if hypotheses is not None:
+            query = spread_heads(query, hypotheses)
         dropout = self.dropout if self.training else 0.0
-        result = attend(query, key, value, mask=mask, dropout=dropout, record=self.recorded)
-        return self.output(self.merge(self.keep(result)))
+        result = self.merge(self.keep(attend(query, key, value, mask=mask, dropout=dropout, record=self.recorded)))
+        return self.output(result if hypotheses is None else hypotheses.gather(result)[None])
+
+
+def spread_heads(rows: Tensor, hypotheses: Hypotheses) -> Tensor:
+    """Rows [1, H, R, K] -> sentences [B, H, N, K]."""
+    return hypotheses.spread(rows[0].transpose(0, 1)).transpose(1, 2)
 
 
 class MultiHeadAttention(HeadProjections):
     """Each position attends to positions of its own sequence (Vaswani et al. 2017, section 3.2.3)."""
 
-    def forward(self, x: Tensor, *, mask: Mask | None = None, cache: Cache | None = None) -> Tensor:
-        """x [B, T, D] attends to itself, and to what `cache` holds of the past."""
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Mask | None = None,
+        cache: KeyValueCache | None = None,
+        hypotheses: Hypotheses | None = None,
+    ) -> Tensor:
+        """x [B, T, D] attends to itself, and to what `cache` holds of the past; `hypotheses` are rows [1, R, D]."""
         query, key, value = self.split(self.projection(x)).chunk(3, 1)
+        if hypotheses is not None:
+            key, value = spread_heads(key, hypotheses), spread_heads(value, hypotheses)
         if cache is not None:
             key, value = cache.extend(key, value)
-        return self.attend(query, key, value, mask)
+        return self.attend(query, key, value, mask, hypotheses)
 
 
 class SourceAttention(HeadProjections):
     """Queries from the decoder, keys and values from the encoder's output (Vaswani et al. 2017, section 3.2.3)."""
 
-    def forward(self, x: Tensor, *, source: tuple[Tensor, Tensor], mask: Mask | None = None) -> Tensor:
-        """x [R, T, D] attends to `source`, the keys and values [B, H, S, K] which `keys_and_values` made once.
-
-        R may be a multiple of B, as with the hypotheses of a beam: a run of rows then shares one source.
-        """
-        shared = x.unflatten(0, (len(source[0]), -1)).flatten(1, 2)  # [R, T, D] -> [B, R / B * T, D]
-        return self.attend(self.project(shared, 0, 1), *source, mask).view_as(x)
+    def forward(self, x: Tensor, source: Source) -> Tensor:
+        """x [B, T, D], or rows [1, R, D] of `source.hypotheses`, attends to the source."""
+        return self.attend(self.project(x, 0, 1), source.key, source.value, source.mask, source.hypotheses)
 
 
 class AdditiveAttention(Attention):

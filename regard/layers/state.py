@@ -1,43 +1,90 @@
 """What a decoder keeps between its steps. Every state can be re-ordered, which is all that beam search asks.
 
-The rows of a state are hypotheses, `beams` of them for each sentence, those of one sentence together. What belongs to
-the sentence (the encoder's output) is kept once a sentence, however many hypotheses it has.
+The rows of a state are hypotheses, those of one sentence together. What belongs to the sentence (the encoder's output)
+is kept once a sentence, however many hypotheses it has.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
+from regard.attention.masks import Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Hypotheses:
+    """Where the rows of a state stand: in a table of sentences by beams, not all places of which are taken.
+
+    Args:
+        sentences: B.
+        beams: N, places of each sentence.
+        places: of each row, b * N + n, ascending: [R].
+    """
+
+    sentences: int
+    beams: int
+    places: Tensor
+
+    @classmethod
+    def one_each(cls, sentences: int, device: torch.device | str = "cpu") -> "Hypotheses":
+        """One a sentence, as there is before the first word."""
+        return cls(sentences, 1, torch.arange(sentences, device=device))
+
+    @cached_property
+    def owners(self) -> Tensor:
+        """The sentence of each row, [R]."""
+        return self.places // self.beams
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """The row in each place, [B, N], and -1 where there is none."""
+        rows = torch.full((self.sentences * self.beams,), -1, device=self.places.device)
+        return rows.index_copy_(0, self.places, torch.arange(len(self.places), device=rows.device)).unflatten(
+            0, (self.sentences, self.beams)
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every place is taken."""
+        return len(self.places) == self.sentences * self.beams
+
+    def spread(self, rows: Tensor, empty: float = 0.0) -> Tensor:
+        """Rows [R, ...] -> table [B, N, ...], which holds `empty` where there is none."""
+        if not self.is_full:
+            table = rows.new_full((self.sentences * self.beams, *rows.shape[1:]), empty)
+            rows = table.index_copy_(0, self.places, rows)
+        return rows.unflatten(0, (self.sentences, self.beams))
+
+    def gather(self, table: Tensor) -> Tensor:
+        """Table [B, N, ...] -> rows [R, ...]."""
+        rows = table.flatten(0, 1)
+        return rows if self.is_full else rows.index_select(0, self.places)
+
 
 class State(Protocol):
     """What `start` makes, and `step` takes and gives back."""
 
-    beams: int
+    hypotheses: Hypotheses
 
-    def select(self, rows: Tensor) -> Self:
-        """Keep the hypotheses `rows` [R'], in that order; rows may repeat.
+    def select(self, rows: Tensor, hypotheses: Hypotheses, sentences: Tensor | None = None) -> Self:
+        """Go on with the rows `rows` [R'] as `hypotheses`.
 
-        Each run of `beams` rows comes from one sentence, so a sentence is kept or dropped whole.
+        Args:
+            rows: each comes from the sentence in which it will stand; it may be named more than once.
+            hypotheses: where they stand from now on.
+            sentences: those which are kept, where not all of them are; `hypotheses` counts these alone.
         """
         ...
 
-    def widen(self, beams: int) -> Self:
-        """`beams` equal hypotheses for each sentence, where there was one."""
-        ...
-
-
-def of_sentences(source: tuple[Tensor, ...], rows: Tensor, beams: int) -> tuple[Tensor, ...]:
-    """What belongs to sentences [B, ...], for those whose hypotheses `rows` are kept; untouched when all are."""
-    kept = rows[::beams] // beams
-    if not source or torch.equal(kept, torch.arange(len(source[0]), device=kept.device)):
-        return source
-    return tuple(x[kept] for x in source)
-
 
 class KeyValueCache:
-    """Keys and values of past positions, [R, H, S, K] each, in memory which grows by doubling."""
+    """Keys and values of past positions, [B, H, P, K] each, in memory which grows by doubling.
+
+    The positions of all hypotheses of a sentence lie side by side; `Tree` knows whose they are.
+    """
 
     def __init__(self, memory: "_Memory | None" = None, length: int = 0):
         self._memory, self.length = memory, length
@@ -47,10 +94,10 @@ class KeyValueCache:
         return KeyValueCache(self._memory, self.length)
 
     def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the keys and values of new positions [R, H, T, K]; gives all of them."""
+        """Add the keys and values of new positions [B, H, T, K]; gives all of them."""
         memory, needed = self._memory, self.length + key.shape[-2]
         if memory is None:
-            room = [x.new_empty(*x.shape[:-2], max(16, needed), x.shape[-1]) for x in (key, value)]
+            room = [x.new_empty(*x.shape[:-2], max(_ROOM, needed), x.shape[-1]) for x in (key, value)]
             memory = _Memory(room[0], room[1])
         elif memory.filled != self.length or needed > memory.key.shape[-2]:  # another branch went on, or it is full
             past = [x[..., : self.length, :] for x in (memory.key, memory.value)]
@@ -60,38 +107,73 @@ class KeyValueCache:
         self._memory, self.length, memory.filled = memory, needed, needed
         return memory.key[..., :needed, :], memory.value[..., :needed, :]
 
-    def select(self, rows: Tensor) -> "KeyValueCache":
-        """Keep rows, in that order; rows may repeat."""
+    def select(self, sentences: Tensor) -> "KeyValueCache":
+        """Keep sentences, in that order; they may repeat."""
         if self._memory is None:
             return self
-        # with the room that is not filled yet: one copy in one piece is faster than two of the filled part
-        key, value = (x.index_select(0, rows) for x in (self._memory.key, self._memory.value))
-        return KeyValueCache(_Memory(key, value, self.length), self.length)
+        room = []
+        for x in (self._memory.key, self._memory.value):
+            kept = x.new_empty(len(sentences), *x.shape[1:])
+            kept[:, :, : self.length] = x[:, :, : self.length].index_select(0, sentences)
+            room.append(kept)
+        return KeyValueCache(_Memory(room[0], room[1], self.length), self.length)
+
+
+# Positions for which a cache has room at first.
+_ROOM = 64
 
 
 @dataclass(eq=False)
 class _Memory:
     """Room for keys and values, of which the first `filled` positions are taken."""
 
-    key: Tensor  # [R, H, capacity, K]
+    key: Tensor  # [B, H, capacity, K]
     value: Tensor
     filled: int = 0
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The hypotheses of each sentence as a tree: which positions of a cache are the past of each of them.
+
+    A hypothesis which is kept, dropped or doubled takes its row of `past` along, and nothing in the cache moves.
+    """
+
+    past: Tensor  # boolean [B, N, P]
+
+    @classmethod
+    def root(cls, sentences: int, device: torch.device) -> "Tree":
+        """One hypothesis a sentence, without a past."""
+        return cls(torch.ones(sentences, 1, 0, dtype=torch.bool, device=device))
+
+    def grow(self) -> "Tree":
+        """Every hypothesis has added a position of its own."""
+        sentences, beams, _ = self.past.shape
+        own = torch.eye(beams, dtype=torch.bool, device=self.past.device).expand(sentences, -1, -1)
+        return Tree(torch.cat([self.past, own], -1))
+
+    def select(self, places: Tensor, hypotheses: Hypotheses) -> "Tree":
+        """Go on with the hypotheses which stood in `places`."""
+        return Tree(hypotheses.spread(self.past.flatten(0, 1)[places], False))
+
+    @property
+    def mask(self) -> Mask | None:
+        """Each hypothesis sees its past; None where there is but one a sentence, which sees all."""
+        past = self.past
+        beams, positions = past.shape[1:]
+        return None if beams == 1 else Mask(lambda b, h, i, j: past[b, i - (positions - beams), j])
 
 
 @dataclass(frozen=True)
 class Recurrent:
     """The state of a recurrent decoder: tensors which belong to hypotheses, and tensors which belong to sentences."""
 
+    hypotheses: Hypotheses
     own: tuple[Tensor, ...]  # [R, ...]
     source: tuple[Tensor, ...] = ()  # [B, ...]
-    beams: int = 1
     alignment: Tensor | None = None  # weights over the source at the last step, [R, S]
 
-    def select(self, rows: Tensor) -> "Recurrent":
-        """Keep the hypotheses `rows`."""
-        own = tuple(x[rows] for x in self.own)
-        return replace(self, own=own, source=of_sentences(self.source, rows, self.beams), alignment=None)
-
-    def widen(self, beams: int) -> "Recurrent":
-        """`beams` equal hypotheses for each sentence."""
-        return replace(self, own=tuple(x.repeat_interleave(beams, 0) for x in self.own), beams=beams, alignment=None)
+    def select(self, rows: Tensor, hypotheses: Hypotheses, sentences: Tensor | None = None) -> "Recurrent":
+        """Go on with `rows` as `hypotheses`."""
+        source = self.source if sentences is None else tuple(x[sentences] for x in self.source)
+        return Recurrent(hypotheses, tuple(x[rows] for x in self.own), source)

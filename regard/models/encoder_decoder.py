@@ -18,7 +18,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal, orthogonal_blocks
 from regard.layers.maxout import maxout
 from regard.layers.recurrent import GRU, Timeline
-from regard.layers.state import Recurrent
+from regard.layers.state import Hypotheses, Recurrent
 
 
 @dataclass(frozen=True)
@@ -110,17 +110,17 @@ class EncoderDecoder(nn.Module):
         """Read the sources into their summaries."""
         summary = self.summarise(source)
         shown = self.context(summary), self.read_context(summary)
-        return Recurrent(own=(torch.tanh(self.first(summary)),), source=shown)
+        return Recurrent(Hypotheses.one_each(len(source), summary.device), (torch.tanh(self.first(summary)),), shown)
 
     def step(self, tokens: Tensor | None, state: Recurrent) -> tuple[Tensor, Recurrent]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
         s = state.own[0]
-        to_state, to_output = (x.repeat_interleave(state.beams, 0) for x in state.source)
+        to_state, to_output = (x[state.hypotheses.owners] for x in state.source)
         word = s.new_zeros(len(s), self.config.embedding)
         if tokens is not None:
             word = self.target(tokens) + self.target_bias
             s = self.move(self.decoder.project(word), to_state, s)
-        return self.output(self.read(s, word, to_output)), Recurrent((s,), state.source, state.beams)
+        return self.output(self.read(s, word, to_output)), Recurrent(state.hypotheses, (s,), state.source)
 
 
 class PrintedEncoderDecoder(EncoderDecoder):

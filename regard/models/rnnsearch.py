@@ -19,7 +19,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal, orthogonal_blocks
 from regard.layers.maxout import maxout
 from regard.layers.recurrent import GRU, GRUTape, GRUWayBack, Timeline, full_precision, joined
-from regard.layers.state import Recurrent
+from regard.layers.state import Hypotheses, Recurrent
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class RNNSearch(nn.Module):
     def start(self, source: Packed) -> Recurrent:
         """Read the sources both ways."""
         annotations, first = self.annotate(source)
-        return Recurrent(own=(first,), source=self.blocks(annotations, source))
+        return Recurrent(Hypotheses.one_each(len(source), first.device), (first,), self.blocks(annotations, source))
 
     def step(self, tokens: Tensor | None, state: Recurrent) -> tuple[Tensor, Recurrent]:
         """Last words [R], None at the first step -> scores [R, V] and the state; `state.alignment` is [R, S]."""
@@ -142,10 +142,10 @@ class RNNSearch(nn.Module):
         if tokens is not None:
             word = self.target(tokens) + self.target_bias
             s = self.decoder.step(self.decoder.project(word) + self.context(state.own[1]), s)
-        context, weights = self.attention(s.unflatten(0, (-1, state.beams)), keys, values, is_token)
-        context = context.flatten(0, 1)
+        hypotheses = state.hypotheses
+        context, weights = map(hypotheses.gather, self.attention(hypotheses.spread(s), keys, values, is_token))
         scores = self.output(self.read(s, word, context))
-        return scores, Recurrent((s, context), state.source, state.beams, alignment=weights.flatten(0, 1))
+        return scores, Recurrent(hypotheses, (s, context), state.source, alignment=weights)
 
 
 def _one_row(weights: Tensor, source: Packed, target: Packed) -> Tensor:

@@ -16,7 +16,7 @@ from regard.layers.blocks import Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import uniform
 from regard.layers.recurrent import LSTM, Timeline
-from regard.layers.state import Recurrent
+from regard.layers.state import Hypotheses, Recurrent
 
 END = 1  # the id of the end of a sentence, the decoder's first input
 
@@ -85,7 +85,8 @@ class Seq2Seq(nn.Module):
 
     def start(self, source: Packed) -> Recurrent:
         """Read the sources backwards."""
-        return Recurrent(own=tuple(x for end in self.read(source) for x in end))
+        own = tuple(x for end in self.read(source) for x in end)
+        return Recurrent(Hypotheses.one_each(len(source), own[0].device), own)
 
     def step(self, tokens: Tensor | None, state: Recurrent) -> tuple[Tensor, Recurrent]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
@@ -95,7 +96,7 @@ class Seq2Seq(nn.Module):
         for number, layer in enumerate(self.decoder):
             x, cell = layer.step(x, *state.own[2 * number : 2 * number + 2])
             own += [x, cell]
-        return self.output(x), Recurrent(tuple(own), beams=state.beams)
+        return self.output(x), Recurrent(state.hypotheses, tuple(own))
 
 
 def _reversed_words(source: Packed) -> Tensor:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from regard.attention.masks import Mask, causal, documents, padding
+from regard.attention.masks import causal, documents, padding
 from regard.attention.packing import Packed
-from regard.layers.attention import HeadProjections, MultiHeadAttention, SourceAttention
+from regard.layers.attention import HeadProjections, MultiHeadAttention, Source, SourceAttention
 from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import tensor2tensor
 from regard.layers.positions import sinusoids
-from regard.layers.state import KeyValueCache, of_sentences
+from regard.layers.state import Hypotheses, KeyValueCache, Tree
 
 EPSILON = 1e-6  # of layer norms, from the code
 
@@ -61,10 +61,10 @@ class DecoderBlock(PostNormBlock):
         super().__init__(attention, feed_forward, width, dropout=dropout, epsilon=epsilon)
         self.source_attention, self.source_norm = source_attention, nn.LayerNorm(width, epsilon)
 
-    def forward(self, x: Tensor, *, source: tuple[Tensor, Tensor], source_mask: Mask | None, **attention) -> Tensor:
-        """x [B, T, D]; `source` are keys and values of the encoder's output, [B, H, S, K] each."""
+    def forward(self, x: Tensor, *, source: Source, **attention) -> Tensor:
+        """x [B, T, D] attends to itself and to the encoder's output."""
         x = self.attention_norm(x + self.dropout(self.attention(x, **attention)))
-        x = self.source_norm(x + self.dropout(self.source_attention(x, source=source, mask=source_mask)))
+        x = self.source_norm(x + self.dropout(self.source_attention(x, source)))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
@@ -84,10 +84,10 @@ class PreNormDecoderBlock(PreNormBlock):
         super().__init__(attention, feed_forward, width, dropout=dropout, epsilon=epsilon)
         self.source_attention, self.source_norm = source_attention, nn.LayerNorm(width, epsilon)
 
-    def forward(self, x: Tensor, *, source: tuple[Tensor, Tensor], source_mask: Mask | None, **attention) -> Tensor:
-        """x [B, T, D]; `source` are keys and values of the encoder's output, [B, H, S, K] each."""
+    def forward(self, x: Tensor, *, source: Source, **attention) -> Tensor:
+        """x [B, T, D] attends to itself and to the encoder's output."""
         x = x + self.dropout(self.attention(self.attention_norm(x), **attention))
-        x = x + self.dropout(self.source_attention(self.source_norm(x), source=source, mask=source_mask))
+        x = x + self.dropout(self.source_attention(self.source_norm(x), source))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
 
 
@@ -95,20 +95,19 @@ class PreNormDecoderBlock(PreNormBlock):
 class TransformerState:
     """What the decoder keeps: keys and values of its own past, and of the source."""
 
+    hypotheses: Hypotheses
     length: int  # tokens already read
+    tree: Tree  # whose past each position is
     past: tuple[KeyValueCache, ...]  # one a layer
     source: tuple[Tensor, ...]  # is_token [B, S], then the keys [B, H, S, K] and values of each layer in turn
-    beams: int = 1
     alignment: Tensor | None = None  # weights over the source at the last step [R, S], where they were asked for
 
-    def select(self, rows: Tensor) -> "TransformerState":
-        """Keep the hypotheses `rows`."""
-        past = tuple(cache.select(rows) for cache in self.past)
-        return replace(self, past=past, source=of_sentences(self.source, rows, self.beams), alignment=None)
-
-    def widen(self, beams: int) -> "TransformerState":
-        """`beams` equal hypotheses for each sentence; only before the first step."""
-        return replace(self, beams=beams)
+    def select(self, rows: Tensor, hypotheses: Hypotheses, sentences: Tensor | None = None) -> "TransformerState":
+        """Go on with `rows` as `hypotheses`."""
+        past, source, places = self.past, self.source, self.hypotheses.places[rows]
+        if sentences is not None:
+            past, source = tuple(cache.select(sentences) for cache in past), tuple(x[sentences] for x in source)
+        return TransformerState(hypotheses, self.length, self.tree.select(places, hypotheses), past, source)
 
 
 class Transformer(nn.Module):
@@ -178,8 +177,8 @@ class Transformer(nn.Module):
         x = self.place(before, target)
         mask, source_mask = causal() & documents(target.lengths), documents(target.lengths, source.lengths)
         for block in self.decoder:
-            source_keys = block.source_attention.keys_and_values(memory)
-            x = block(x, source=source_keys, source_mask=source_mask, mask=mask)
+            key, value = block.source_attention.keys_and_values(memory)
+            x = block(x, source=Source(key, value, source_mask), mask=mask)
         return self.decoder_end(x)[0]
 
     def forward(self, source: Packed, target: Packed) -> Tensor:
@@ -192,19 +191,22 @@ class Transformer(nn.Module):
         is_token = (torch.arange(memory.shape[1]) < source.lengths[:, None]).to(memory.device)
         made = [block.source_attention.keys_and_values(memory) for block in self.decoder]
         kept = (is_token, *(x.contiguous() for layer in made for x in layer))
-        return TransformerState(0, tuple(KeyValueCache() for _ in self.decoder), kept)
+        first, tree = Hypotheses.one_each(len(source), memory.device), Tree.root(len(source), memory.device)
+        return TransformerState(first, 0, tree, tuple(KeyValueCache() for _ in self.decoder), kept)
 
     def step(self, tokens: Tensor | None, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
-        is_token, *made = state.source
-        rows = len(is_token) * state.beams
+        hypotheses, (is_token, *made) = state.hypotheses, state.source
+        rows = len(hypotheses.places)
         x = made[0].new_zeros(rows, self.config.width) if tokens is None else self.embed(tokens)
-        x = (x + self.positions(state.length + 1, x.device)[-1].to(x.dtype))[:, None]
-        mask, past = padding(is_token), tuple(cache.branch() for cache in state.past)
+        x = (x + self.positions(state.length + 1, x.device)[-1].to(x.dtype))[None]
+        tree, past = state.tree.grow(), tuple(cache.branch() for cache in state.past)
+        mask, source_mask = tree.mask, padding(is_token)
         for number, (block, cache) in enumerate(zip(self.decoder, past, strict=True)):
-            source = made[2 * number], made[2 * number + 1]
-            x = block(x, source=source, source_mask=mask, cache=cache)
-        return self.output(self.decoder_end(x)[:, 0]), replace(state, length=state.length + 1, past=past)
+            source = Source(made[2 * number], made[2 * number + 1], source_mask, hypotheses)
+            x = block(x, source=source, mask=mask, cache=cache, hypotheses=hypotheses)
+        state = replace(state, length=state.length + 1, tree=tree, past=past)
+        return self.output(self.decoder_end(x)[0]), state
 
 
 class PreNormTransformer(Transformer):

@@ -34,6 +34,8 @@ CASES = {
     "permuted, not itself": lambda: (B, N, N, permuted(ORDER, sees_itself=False)),
     "last queries, all": lambda: (B, 4, N, None),
     "last queries, causal": lambda: (B, 4, N, causal()),
+    "last queries, causal, fused": lambda: (B, 9, N, causal()),
+    "last queries, padding, fused": lambda: (B, 9, N, padding(IS_TOKEN) & causal()),
     "last query, causal": lambda: (B, 1, N, causal()),
     "last queries, banded": lambda: (B, 4, N, banded(3)),
     "last queries, fixed": lambda: (B, 5, N, fixed(4, 1)),

@@ -89,22 +89,25 @@ def test_blocks_hold_every_token_once_and_waste_little(lengths):
     queries, keys = (torch.tensor(side) for side in zip(*lengths, strict=True))
     blocks = documents(queries, keys).blocks
     assert sum(group.size for group in blocks.groups) == len(lengths)
-    rooms = (
-        [group.size * group.queries for group in blocks.groups],
-        [group.size * group.keys for group in blocks.groups],
+    shapes = (
+        [(group.size, group.queries) for group in blocks.groups],
+        [(group.size, group.keys) for group in blocks.groups],
     )
-    for side, own, room in zip((blocks.queries, blocks.keys), (queries, keys), rooms, strict=True):
+    for side, own, shape in zip((blocks.queries, blocks.keys), (queries, keys), shapes, strict=True):
         rows = torch.arange(1, int(own.sum()) + 1.0, requires_grad=True)
         padded = side.pad(rows)
-        assert len(padded) == sum(room)
+        assert [tuple(block.shape) for block in padded] == shape
         assert torch.equal(side.pack(padded), rows)
-        kept = torch.ones(len(padded), dtype=torch.bool)
+        flat = torch.cat([block.flatten() for block in padded])
+        kept = torch.ones(len(flat), dtype=torch.bool)
         kept[side.empty] = False
-        assert padded[kept].sort().values.tolist() == rows.tolist()
-        (gradient,) = torch.autograd.grad(side.pack(padded * 3) @ rows.detach(), rows)
+        assert flat[kept].sort().values.tolist() == rows.tolist()
+        (gradient,) = torch.autograd.grad(side.pack([block * 3 for block in padded]) @ rows.detach(), rows)
         assert torch.equal(gradient, 3 * rows)
-        places = torch.zeros(len(padded), requires_grad=True)
-        (gradient,) = torch.autograd.grad(side.pack(places).sum(), places)
+        places = torch.zeros(len(flat), requires_grad=True)
+        parts = places.split([size * longest for size, longest in shape])
+        made = [part.unflatten(0, block) for part, block in zip(parts, shape, strict=True)]
+        (gradient,) = torch.autograd.grad(side.pack(made).sum(), places)
         assert torch.equal(gradient, kept.float())
         # a sequence is a run of places inside its own group
         starts = own.cumsum(0) - own

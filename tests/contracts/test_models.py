@@ -9,6 +9,7 @@ from tiny import END, WORDS, pairs, sentences, tiny, tiny_config
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
+from regard.layers.state import Hypotheses
 from regard.models import MODELS
 from regard.models.protocols import TranslationModel
 from regard.models.saved import configured, load_model, name_of, save_model
@@ -150,21 +151,29 @@ def test_a_state_can_be_gone_on_from_twice(name):
 
 def test_hypotheses_can_be_reordered_repeated_and_dropped(name):
     model, texts = tiny(name), sentences(5, 1, 3)
-    state = model.start(Packed.of(texts)).widen(2)
-    assert state.beams == 2
-    scores, state = model.step(None, state)
-    assert scores.shape == (6, WORDS)
-    owner, history = [0, 0, 1, 1, 2, 2], [[] for _ in range(6)]
-    # each run of two rows comes from one sentence; the last choices drop a sentence
-    choices = [[1, 0, 2, 2, 5, 4], [0, 0, 3, 2, 4, 4], [1, 0, 5, 4], [3, 3]]
-    for number, rows in enumerate(choices):
-        owner, history = [owner[r] for r in rows], [history[r] for r in rows]
+    scores, state = model.step(None, model.start(Packed.of(texts)))
+    assert scores.shape == (3, WORDS)
+    history = [(n, []) for n in range(3)]  # of each row: its sentence and its words
+    # the rows which go on, their places among three a sentence, and the sentences of the table where some leave it
+    choices = [
+        ([0, 0, 1, 1, 2, 2], [0, 1, 3, 4, 6, 7], None),  # two of each
+        ([1, 0, 2, 2, 5, 4, 5], [0, 1, 3, 4, 6, 7, 8], None),  # exchanged, doubled, and one more
+        ([0, 0, 2, 4], [0, 2, 4, 7], None),  # with gaps
+        ([1, 3], [2, 6], None),  # the second sentence has none left
+        ([1, 1, 1], [0, 1, 2], [2]),  # and the last alone stays
+    ]
+    for number, (rows, places, sentences_kept) in enumerate(choices):
+        history = [(history[r][0], list(history[r][1])) for r in rows]
         words = [3 + (2 * number + 3 * r) % (WORDS - 3) for r in range(len(rows))]
-        history = [[*h, w] for h, w in zip(history, words, strict=True)]
-        scores, state = model.step(torch.tensor(words), state.select(torch.tensor(rows)))
-        for r, (n, written) in enumerate(zip(owner, history, strict=True)):
+        for (_, written), word in zip(history, words, strict=True):
+            written.append(word)
+        hypotheses = Hypotheses(3 if sentences_kept is None else len(sentences_kept), 3, torch.tensor(places))
+        kept = None if sentences_kept is None else torch.tensor(sentences_kept)
+        scores, state = model.step(torch.tensor(words), state.select(torch.tensor(rows), hypotheses, kept))
+        assert scores.shape == (len(rows), WORDS)
+        for score, (n, written) in zip(scores, history, strict=True):
             wanted = model(Packed.of([texts[n]]), Packed.of([[*written, END]]))[-1]
-            assert_close(scores[r], wanted, **EXACT)
+            assert_close(score, wanted, **EXACT)
 
 
 def test_a_saved_model_is_read_back_as_it_was(name, tmp_path):
@@ -242,8 +251,10 @@ def test_steps_under_autocast_are_finite_and_close(name):
     results = []
     for enabled in (False, True):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            _, state = model.step(None, model.start(source).widen(2))
-            _, state = model.step(torch.arange(3, 9), state.select(torch.tensor([1, 0, 2, 3, 5, 5])))
+            _, state = model.step(None, model.start(source))
+            two_each = Hypotheses(3, 2, torch.arange(6))
+            _, state = model.step(torch.arange(3, 9), state.select(torch.arange(3).repeat_interleave(2), two_each))
+            state = state.select(torch.tensor([1, 0, 2, 3, 5, 5]), two_each)
             results.append(model.step(torch.arange(4, 10), state)[0].float())
     assert results[1].isfinite().all()
     assert (results[1] - results[0]).abs().max() < 0.15 * results[0].abs().max()

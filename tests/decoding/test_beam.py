@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from regard.attention.packing import Packed
 from regard.attention.record import recording
 from regard.decoding.beam import Ranking, _largest, beam_search
+from regard.layers.state import Hypotheses
 from regard.models import MODELS
 
 RANKINGS = [Ranking(), Ranking(0.6), Ranking(1.0)]
@@ -23,15 +24,15 @@ RANKINGS = [Ranking(), Ranking(0.6), Ranking(1.0)]
 class Clock:
     """The state of a decoder which looks at the last word alone, and at the time."""
 
-    sentences: int
+    hypotheses: Hypotheses
     time: int = 0
-    beams: int = 1
 
-    def select(self, rows):
-        return replace(self, sentences=len(rows) // self.beams)
+    @classmethod
+    def of(cls, sentences):
+        return cls(Hypotheses.one_each(sentences))
 
-    def widen(self, beams):
-        return replace(self, beams=beams)
+    def select(self, rows, hypotheses, sentences=None):
+        return replace(self, hypotheses=hypotheses)
 
 
 def markov(table):
@@ -40,7 +41,7 @@ def markov(table):
     def step(tokens, state):
         now = table[state.time] if table.ndim == 3 else table
         if tokens is None:
-            tokens = torch.zeros(state.sentences * state.beams, dtype=torch.int64)
+            tokens = torch.zeros(len(state.hypotheses.places), dtype=torch.int64)
         return now[tokens], replace(state, time=state.time + 1)
 
     return step
@@ -88,7 +89,7 @@ def test_on_a_markov_table_it_is_the_search_written_in_loops(seed, beams, longes
     limits = torch.tensor([longest, 1, 5])
     found = beam_search(
         markov(table),
-        Clock(3),
+        Clock.of(3),
         sentences=3,
         end=END,
         beams=beams,
@@ -177,7 +178,7 @@ def test_a_longer_sentence_may_win_by_the_length_penalty():
     for alpha, words in ((0.0, []), (1.0, [2, 3])):  # .45 in three words: log(.45) / (8 / 6) = -.599; log(.55) = -.598
         step = markov(table)
         options = {"sentences": 1, "end": END, "beams": 2, "longest": torch.tensor([9])}
-        ((found,),) = beam_search(step, Clock(1), ranking=Ranking(alpha * 1.1), **options)
+        ((found,),) = beam_search(step, Clock.of(1), ranking=Ranking(alpha * 1.1), **options)
         assert found.tokens == words
 
 
@@ -248,7 +249,7 @@ def test_what_the_limit_cuts_off_says_so_and_is_ranked_by_its_probability():
     table[:, END] = -torch.inf  # no sentence ever ends
     (found,) = beam_search(
         markov(table),
-        Clock(1),
+        Clock.of(1),
         sentences=1,
         end=END,
         beams=3,
@@ -317,7 +318,7 @@ def test_the_largest_by_stretches_are_the_largest(width, count, seed):
 def test_arguments_out_of_range_are_refused(changes, message):
     options = {"sentences": 1, "end": END, "beams": 2, "longest": torch.tensor([4]), **changes}
     with pytest.raises(ValueError, match=message):
-        beam_search(markov(torch.zeros(4, 4)), Clock(1), **options)
+        beam_search(markov(torch.zeros(4, 4)), Clock.of(1), **options)
 
 
 @pytest.mark.parametrize("penalties", [(-0.1, 0.0), (0.0, -1.0)])

@@ -1,6 +1,8 @@
 """Sentences in, sentences out: what must not depend on how they are computed."""
 
 import random
+import threading
+import time
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.testing import assert_close
 
 import regard
 from regard.attention.record import attentions, recording, without_heads
+from regard.decoding.threads import side_by_side
 from regard.decoding.translator import Translator, _batches
 from regard.models import MODELS
 from regard.text.tokenizer import SPECIAL, Tokenizer
@@ -46,6 +49,67 @@ def test_neither_order_nor_batches_change_a_translation(name):
     first = [own[0] for own in wanted]
     assert model.translate(SOURCES, **options) == first
     assert list(model.stream(iter(SOURCES), at_once=3, **options)) == first
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_batches_side_by_side_come_in_order_and_leave_the_threads_as_they_were(two_threads):
+    both = threading.Barrier(2, timeout=20)  # passed only by two at a time
+
+    def work(item):
+        both.wait()
+        time.sleep(0.01 * (item % 2))
+        return item, threading.get_ident(), torch.get_num_threads()
+
+    results = list(side_by_side(work, range(6), 2))
+    assert [item for item, _, _ in results] == list(range(6))
+    assert len({name for _, name, _ in results} - {threading.get_ident()}) == 2
+    assert {count for _, _, count in results} == {1}
+    assert torch.get_num_threads() == 2
+    assert list(side_by_side(lambda item: threading.get_ident(), [1], 2)) == [threading.get_ident()]
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_and_stops_the_others(two_threads):
+    done = []
+
+    def work(item):
+        if item == 1:
+            raise ValueError("no such word")
+        time.sleep(0.05)
+        done.append(item)
+
+    with pytest.raises(ValueError, match="no such word"):
+        list(side_by_side(work, range(100), 2))
+    assert len(done) < 10
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_threads_change_nothing(name, two_threads):
+    model, options = translator(name), {"beams": 3, "longest": 9, "batch": 12}
+    side = model.search(SOURCES, **options)
+    torch.set_num_threads(1)
+    alone = model.search(SOURCES, **options)
+    for (ours,), (theirs,) in zip(side, alone, strict=True):
+        assert ours.pieces == theirs.pieces
+        assert ours.score == pytest.approx(theirs.score, abs=1e-9)
+
+
+def test_what_holds_in_this_thread_holds_for_every_batch(two_threads):
+    model, options = translator("transformer"), {"beams": 2, "longest": 4, "batch": 12}
+    assert model._threads() == 2
+    with recording(model) as maps:
+        assert model._threads() == 1
+        model.search(SOURCES, **options)
+        assert len(maps.calls["decoder.0.attention"]) > 1
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model._threads() == 1
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -8,11 +8,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from regard.layers import initialise
-from regard.layers.attention import AdditiveAttention, MultiHeadAttention, SourceAttention
+from regard.layers.attention import AdditiveAttention, MultiHeadAttention, Source, SourceAttention
 from regard.layers.dropout import Dropout
 from regard.layers.maxout import maxout
 from regard.layers.positions import sinusoids
-from regard.layers.state import KeyValueCache, Recurrent, of_sentences
+from regard.layers.state import Hypotheses, KeyValueCache, Recurrent, Tree
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
@@ -123,7 +123,7 @@ def test_multi_head_attention_is_torchs_with_the_same_weights(bias):
     assert_close(ours(x), theirs(x, x, x)[0], atol=1e-12, rtol=1e-12)
 
 
-def test_source_attention_is_torchs_with_the_same_weights_and_shares_a_source_among_rows():
+def test_source_attention_is_torchs_with_the_same_weights():
     torch.manual_seed(0)
     ours, theirs = SourceAttention(12, 3).double(), nn.MultiheadAttention(12, 3, batch_first=True).double()
     with torch.no_grad():
@@ -131,9 +131,9 @@ def test_source_attention_is_torchs_with_the_same_weights_and_shares_a_source_am
         theirs.in_proj_bias.copy_(ours.projection.bias)
         theirs.out_proj.weight.copy_(ours.output.weight)
         theirs.out_proj.bias.copy_(ours.output.bias)
-    x, context = torch.randn(4, 1, 12, dtype=torch.float64), torch.randn(2, 7, 12, dtype=torch.float64)
-    wanted = theirs(x, *[context.repeat_interleave(2, 0)] * 2)[0]
-    assert_close(ours(x, source=ours.keys_and_values(context)), wanted, atol=1e-12, rtol=1e-12)
+    x, context = torch.randn(2, 5, 12, dtype=torch.float64), torch.randn(2, 7, 12, dtype=torch.float64)
+    wanted = theirs(x, context, context)[0]
+    assert_close(ours(x, Source(*ours.keys_and_values(context))), wanted, atol=1e-12, rtol=1e-12)
 
 
 def test_heads_must_divide_the_width():
@@ -154,21 +154,45 @@ def test_a_cache_gives_back_all_that_it_was_given():
         assert torch.equal(got, torch.cat([torch.cat(parts, 2)[rows], more], 2))
 
 
-def test_what_belongs_to_sentences_follows_its_hypotheses():
-    source = (torch.arange(3), torch.arange(6).view(3, 2))
-    assert of_sentences(source, torch.tensor([1, 0, 3, 2, 4, 4]), 2)[0] is source[0]
-    kept = of_sentences(source, torch.tensor([5, 4, 0, 0]), 2)
-    assert kept[0].tolist() == [2, 0]
-    assert kept[1].tolist() == [[4, 5], [0, 1]]
+def test_hypotheses_stand_in_a_table():
+    hypotheses = Hypotheses(2, 3, torch.tensor([0, 2, 4]))
+    assert hypotheses.owners.tolist() == [0, 0, 1]
+    assert hypotheses.rows.tolist() == [[0, -1, 1], [-1, 2, -1]]
+    rows = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    table = hypotheses.spread(rows, -1.0)
+    assert table.tolist() == [[[1, 2], [-1, -1], [3, 4]], [[-1, -1], [5, 6], [-1, -1]]]
+    assert torch.equal(hypotheses.gather(table), rows)
+    full = Hypotheses(2, 2, torch.arange(4))
+    assert full.spread(torch.arange(4)).tolist() == [[0, 1], [2, 3]]
+    assert full.gather(torch.arange(4).view(2, 2)).tolist() == [0, 1, 2, 3]
+    assert Hypotheses.one_each(3).rows.tolist() == [[0], [1], [2]]
 
 
-def test_a_recurrent_state_widens_and_selects():
-    state = Recurrent((torch.tensor([[1.0], [2.0]]),), (torch.tensor([[10.0], [20.0]]),)).widen(2)
-    assert state.own[0].flatten().tolist() == [1, 1, 2, 2]
-    chosen = state.select(torch.tensor([3, 2]))
-    assert chosen.own[0].flatten().tolist() == [2, 2]
-    assert chosen.source[0].flatten().tolist() == [20]
-    assert chosen.beams == 2
+def test_a_tree_knows_the_past_of_each_hypothesis():
+    tree, full = Tree.root(2, torch.device("cpu")).grow(), Hypotheses(2, 2, torch.arange(4))
+    assert tree.mask is None  # one hypothesis a sentence sees all
+    tree = tree.select(torch.tensor([0, 0, 1, 1]), full).grow()  # position 0 is everybody's, 1 and 2 are their own
+    assert tree.past.int().tolist() == [[[1, 1, 0], [1, 0, 1]]] * 2
+    # the first sentence goes on twice from its second hypothesis, the second sentence changes their places
+    tree = tree.select(torch.tensor([1, 1, 3, 2]), full).grow()
+    assert tree.past.int().tolist() == [
+        [[1, 0, 1, 1, 0], [1, 0, 1, 0, 1]],
+        [[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]],
+    ]
+    assert torch.equal(tree.mask.dense(2, 1, 2, 5)[:, 0], tree.past)
+    alone = tree.select(torch.tensor([3]), Hypotheses(1, 2, torch.tensor([1])))
+    assert alone.past.int().tolist() == [[[0, 0, 0, 0, 0], [1, 1, 0, 0, 1]]]
+
+
+def test_a_recurrent_state_selects_hypotheses_and_sentences():
+    state = Recurrent(Hypotheses.one_each(2), (torch.tensor([[1.0], [2.0]]),), (torch.tensor([[10.0], [20.0]]),))
+    state = state.select(torch.tensor([0, 0, 1]), Hypotheses(2, 2, torch.tensor([0, 1, 3])))
+    assert state.own[0].flatten().tolist() == [1, 1, 2]
+    assert state.source[0].flatten().tolist() == [10, 20]
+    state = state.select(torch.tensor([2, 2]), Hypotheses(1, 2, torch.tensor([0, 1])), torch.tensor([1]))
+    assert state.own[0].flatten().tolist() == [2, 2]
+    assert state.source[0].flatten().tolist() == [20]
+    assert state.hypotheses.beams == 2
 
 
 def test_published_initialisations():
