@@ -74,12 +74,9 @@ class Translator:
         """Ids of each text, with the end token."""
         return Packed.of([*ids, tokenizer.end] for ids in tokenizer.encode_batch(list(texts))).to(self.device)
 
-    def translate(
-        self, sentences: Sequence[str], *, beams: int = 5, length_penalty: float = 0.6, **options
-    ) -> list[str]:
+    def translate(self, sentences: Sequence[str], **options) -> list[str]:
         """The best translation of each sentence, in their order; options as for `search`."""
-        found = self.search(sentences, beams=beams, length_penalty=length_penalty, **options)
-        return [translations[0].text for translations in found]
+        return [translations[0].text for translations in self.search(sentences, **options)]
 
     def search(
         self,

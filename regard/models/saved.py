@@ -1,7 +1,6 @@
 """Models in directories of Hugging Face's layout: config.json and model.safetensors."""
 
 import dataclasses
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from regard.models import MODELS, Entry
 from regard.storage.files import written_whole
+from regard.storage.names import did_you_mean
 from regard.storage.weights import read_tensors, write_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -31,9 +31,7 @@ def entry_of(name: str) -> Entry:
         ValueError: if there is none; names the nearest.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"no model is called {name!r}{hint} The models are {', '.join(MODELS)}")
+        raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}{did_you_mean(name, MODELS)}")
     return MODELS[name]
 
 
@@ -46,9 +44,8 @@ def configured(kind: type, values: dict[str, Any], place: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key, value in values.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1, 0.4)
-            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(fields)}"
-            raise ValueError(f"{place}: unknown key {key!r}; {hint}")
+            hint = did_you_mean(key, fields) or f"; the keys are {', '.join(fields)}"
+            raise ValueError(f"{place}: unknown key {key!r}{hint}")
         default = fields[key].default
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             continue

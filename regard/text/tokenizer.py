@@ -16,7 +16,6 @@ What decoding gives back, after Unicode normalisation (NFC), for text without sp
 A literal `▁` becomes a space and a literal `￭` is dropped: they are the marks.
 """
 
-import difflib
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from regard.storage.files import written_whole
+from regard.storage.names import require
 
 # Threads inside the library, but none in a forked process: the threads of a pool do not survive the fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -187,9 +187,7 @@ class Tokenizer:
             ValueError: if an argument is out of its range, there is no text, or the vocabulary cannot hold every
                 character that the pieces are made of.
         """
-        if kind not in KINDS:
-            near = difflib.get_close_matches(kind, KINDS, 1, 0)[0]
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}; the nearest is {near!r}")
+        require("kind", kind, KINDS)
         if vocabulary is None and kind not in COUNTED:
             raise ValueError(f"vocabulary must be given for kind {kind!r}; only {' and '.join(COUNTED)} do without")
         if vocabulary is not None and vocabulary <= len(SPECIAL):

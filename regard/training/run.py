@@ -1,7 +1,6 @@
 """What a run is: frozen dataclasses, written into its folder as TOML."""
 
 import dataclasses
-import difflib
 import os
 import tomllib
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from regard.data.parallel import ParallelText
 from regard.models.saved import configured, entry_of
 from regard.recipes import recipes
 from regard.storage.files import written_whole
+from regard.storage.names import did_you_mean, require
 from regard.text.tokenizer import KINDS
 from regard.training.optimisers import OPTIMISERS
 from regard.training.schedules import SCHEDULES
@@ -81,12 +81,12 @@ class Run:
 
     def __post_init__(self):
         plan, text = self.plan, self.text
-        _one_of("text.kind", text.kind, KINDS)
-        _one_of("plan.optimiser", plan.optimiser, OPTIMISERS)
-        _one_of("plan.schedule", plan.schedule, SCHEDULES)
-        _one_of("plan.precision", plan.precision, ("float32", "bfloat16"))
-        _one_of("plan.divide", plan.divide, ("tokens", "sentences", "nothing"))
-        _one_of("plan.best", plan.best, ("bleu", "exact_match", "loss"))
+        require("text.kind", text.kind, KINDS)
+        require("plan.optimiser", plan.optimiser, OPTIMISERS)
+        require("plan.schedule", plan.schedule, SCHEDULES)
+        require("plan.precision", plan.precision, ("float32", "bfloat16"))
+        require("plan.divide", plan.divide, ("tokens", "sentences", "nothing"))
+        require("plan.best", plan.best, ("bleu", "exact_match", "loss"))
         for name in ("steps", "pool", "accumulate", "validate_every", "save_every", "keep"):
             if getattr(plan, name) < 1:
                 raise ValueError(f"plan.{name} must be 1 or more, got {getattr(plan, name)}")
@@ -136,15 +136,6 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _one_of(name: str, value: str, choices: Iterable[str]) -> None:
-    """Refuse what is not among the choices."""
-    choices = list(choices)
-    if value not in choices:
-        near = difflib.get_close_matches(value, choices, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}{hint}")
-
-
 def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
     """A run from a recipe's name or a TOML file, with settings such as `plan.steps=100` on top.
 
@@ -155,9 +146,8 @@ def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
     known = recipes()
     path = known.get(str(name), Path(name))
     if not path.is_file():
-        near = difflib.get_close_matches(str(name), known, 1, 0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise FileNotFoundError(f"no recipe and no file {str(name)!r}{hint} The recipes are {', '.join(known)}")
+        hint = did_you_mean(str(name), known)
+        raise FileNotFoundError(f"no recipe and no file {str(name)!r}; the recipes are {', '.join(known)}{hint}")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

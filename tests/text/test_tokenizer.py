@@ -209,7 +209,7 @@ def test_an_error_of_the_text_is_the_error_of_the_training():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "wordpeice", "vocabulary": 9}, "'wordpeice'; the nearest is 'wordpiece'"),
+        ({"kind": "wordpeice", "vocabulary": 9}, "'wordpeice'; did you mean 'wordpiece'"),
         ({"kind": "bpe"}, "vocabulary must be given for kind 'bpe'"),
         ({"kind": "bpe", "vocabulary": 3}, "3 special tokens, got 3"),
         ({"kind": "bpe", "vocabulary": 10}, "vocabulary=10 cannot hold the [0-9]+ characters"),
