@@ -6,7 +6,7 @@ not stays so; and what it would have pushed out of the beam is less probable sti
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,33 +57,49 @@ class Ranking:
         return self.coverage * logs.sum(-1)
 
 
+@dataclass(frozen=True)
+class Entering:
+    """Sentences which enter a search together, before their first word.
+
+    Args:
+        state: what the model's `start` gives.
+        longest: limit of each sentence's length, the end token included, [B].
+        is_source: which places of the source hold a token, [B, S]; needed for coverage and alignments.
+    """
+
+    state: Any
+    longest: Tensor
+    is_source: Tensor | None = None
+
+    def __post_init__(self):
+        if int(self.longest.min()) < 1:
+            raise ValueError(f"a translation holds at least the end token, got a limit of {int(self.longest.min())}")
+
+
 @torch.no_grad()
 def beam_search(
     step: Step,
-    state: Any,
+    entering: Iterable[Entering],
     *,
-    sentences: int,
     end: int,
     beams: int,
-    longest: Tensor,
     ranking: Ranking = Ranking(),
     best: int = 1,
-    is_source: Tensor | None = None,
     align: bool = False,
 ) -> list[list[Hypothesis]]:
-    """The `best` hypotheses of each sentence, best first.
+    """The `best` hypotheses of each sentence, best first; the sentences in the order in which they entered.
+
+    Where the limit cuts every hypothesis of a sentence off, the open ones are given, by their log-probability, and say
+    that they are not finished.
 
     Args:
         step: last words [R] (None at first) and state -> scores [R, V] and state.
-        state: of `sentences` rows, before the first word.
-        sentences: how many sentences the state holds.
+        entering: sentences by the batch. The next batch is asked for when those at work have no more hypotheses left
+            than a batch brings, and joins them, so that products stay large.
         end: id of the end token.
         beams: open hypotheses a sentence; 1 is greedy decoding.
-        longest: limit of each sentence's length, the end token included, [sentences]. Where it cuts every hypothesis
-            off, the open ones are given, by their log-probability, and say that they are not finished.
         ranking: how finished hypotheses compare.
         best: hypotheses to give for each sentence, at most `beams`.
-        is_source: which places of the source hold a token, [sentences, S]; needed for coverage and alignments.
         align: keep the weights over the source of every step; `state.alignment` must give them.
 
     Raises:
@@ -91,65 +107,51 @@ def beam_search(
     """
     if not 1 <= best <= beams:
         raise ValueError(f"best must lie between 1 and beams={beams}, got {best}")
-    if int(longest.min()) < 1:
-        raise ValueError(f"a translation holds at least the end token, got a limit of {int(longest.min())}")
-    watch = align or ranking.coverage > 0
-    if watch and is_source is None:
-        raise ValueError("coverage and alignments need is_source")
-    found: list[list[_Finished]] = [[] for _ in range(sentences)]
-    limits, divisors = longest.tolist(), [ranking.divisor(limit) for limit in longest.tolist()]
-    floors = [-math.inf] * sentences  # log-probability which a hypothesis must exceed to be worth going on with
-    history = _History()
-    scores, state = step(None, state)
-    device = scores.device
-    alive = list(range(sentences))  # the sentence of each line of the table of hypotheses
-    logs = torch.zeros(sentences, 1, device=device, dtype=torch.promote_types(scores.dtype, torch.float32))
-    received: Tensor | None = None  # attention which source words received so far, [R, S]
-    length = 0
+    search = _Search(end, beams, ranking, best, align)
+    work, following, usual = None, iter(entering), 0
     while True:
-        length += 1
-        hypotheses: Hypotheses = state.hypotheses
-        if watch:
-            history.weights.append(state.alignment)
-            received = state.alignment if received is None else received + state.alignment
-        # a single hypothesis follows the best word alone, even where that is the end
-        values, parents, tokens = _candidates(scores, logs, hypotheses, 2 * beams if beams > 1 else 1)
-        rows, is_end = hypotheses.rows.gather(1, parents), tokens == end
-        covered = None
-        if ranking.coverage and received is not None and is_source is not None:
-            covered = ranking.covered(received, is_source[hypotheses.owners])
-        for line, log, row, extra in _ends(is_end, values, rows, covered):
-            sentence = alive[line]
-            own = found[sentence]
-            _enter(own, _Finished(log / ranking.divisor(length) + extra, log, length, row), max(best, beams))
-            if len(own) >= best:
-                floors[sentence] = own[best - 1].score * divisors[sentence]
-        # the best open candidates, in their order: 2 * beams candidates hold at most `beams` ends
-        kept = torch.sort(is_end.to(torch.int8), dim=1, stable=True).indices[:, :beams]
-        logs = values.gather(1, kept).masked_fill(is_end.gather(1, kept), -torch.inf)
-        rows, words = rows.gather(1, kept), tokens.gather(1, kept)
-        goes_on = logs > logs.new_tensor([floors[sentence] for sentence in alive])[:, None]
-        for line, sentence in enumerate(alive):
-            if length >= limits[sentence]:
-                goes_on[line] = False
-                if not found[sentence]:  # cut off with nothing finished
-                    found[sentence] = _cut(logs[line], rows[line], words[line], length, best)
-        logs = logs.masked_fill(~goes_on, -torch.inf)
-        lines = goes_on.any(1).nonzero()[:, 0]
-        if not len(lines):
-            return [[history.read(one, align) for one in own[:best]] for own in found]
-        if len(lines) <= _CROWDED * len(alive):
-            alive = [alive[line] for line in lines.tolist()]
-            logs, rows, words, goes_on = (x[lines] for x in (logs, rows, words, goes_on))
-            is_source = None if is_source is None else is_source[lines]
-        else:
-            lines = None
-        rows, words = rows[goes_on], words[goes_on]
-        history.rows.append(rows)
-        history.words.append(words)
-        received = None if received is None else received[rows]
-        places = goes_on.flatten().nonzero()[:, 0]
-        scores, state = step(words, state.select(rows, Hypotheses(len(alive), beams, places), lines))
+        # alignments of one search are of one source width: with them a batch waits until all before it are done
+        while work is None or (len(work.words) <= usual and not search.watches):
+            batch = next(following, None)
+            if batch is None:
+                break
+            scores, state = step(None, batch.state)
+            fresh = search.choose(scores, state, search.enter(batch))
+            if fresh is not None:
+                usual = len(fresh.words)
+                work = fresh if work is None else work.join(fresh)
+        if work is None:
+            return search.results()
+        scores, state = step(work.words, work.state)
+        work = search.choose(scores, state, work.lines)
+
+
+@dataclass
+class _Lines:
+    """What is known of each sentence at work: one line a sentence."""
+
+    sentences: list[int]  # their numbers, in the order in which they entered
+    lengths: list[int]  # words chosen so far
+    logs: Tensor  # log-probabilities of the open hypotheses, -inf where there is none, [A, N]
+    nodes: Tensor  # where in the history each row of the state ends, [R]
+    received: Tensor | None  # attention which source words received so far, [R, S]
+    is_source: Tensor | None  # [A, S]
+
+
+@dataclass
+class _Work:
+    """Chosen words, with which the model makes its next step."""
+
+    words: Tensor  # [R]
+    state: Any
+    lines: _Lines
+
+    def join(self, other: "_Work") -> "_Work":
+        """Both, to go on as one batch."""
+        one, two = self.lines, other.lines
+        logs, nodes = torch.cat([one.logs, two.logs]), torch.cat([one.nodes, two.nodes])
+        lines = _Lines(one.sentences + two.sentences, one.lengths + two.lengths, logs, nodes, None, None)
+        return _Work(torch.cat([self.words, other.words]), self.state.join(other.state), lines)
 
 
 @dataclass(frozen=True)
@@ -158,31 +160,133 @@ class _Finished:
 
     score: float
     log_probability: float
-    length: int  # steps
-    row: int  # among the rows of its last step
-    cut: int | None = None  # its last word, when it was cut off before the end token
+    node: int  # its last word but the end token
+    weights: tuple[int, int] | None  # the alignment of the end token: step and row
+    is_cut: bool = False
+
+
+class _Search:
+    """What all sentences of a search share, and what was found of each."""
+
+    def __init__(self, end: int, beams: int, ranking: Ranking, best: int, align: bool):
+        self.end, self.beams, self.ranking, self.best, self.align = end, beams, ranking, best, align
+        self.watches = align or ranking.coverage > 0
+        self.found: list[list[_Finished]] = []
+        self.limits: list[int] = []
+        self.floors: list[float] = []  # log-probability which a hypothesis must exceed to be worth going on with
+        self.history = _History()
+
+    def enter(self, batch: Entering) -> _Lines:
+        """Lines of new sentences."""
+        if self.watches and batch.is_source is None:
+            raise ValueError("coverage and alignments need is_source")
+        count, device = len(batch.longest), batch.state.hypotheses.places.device
+        first = len(self.found)
+        self.found += [[] for _ in range(count)]
+        self.limits += batch.longest.tolist()
+        self.floors += [-math.inf] * count
+        nodes = torch.full((count,), _ROOT, device=device)
+        numbers = list(range(first, first + count))
+        return _Lines(numbers, [0] * count, torch.zeros(count, 1, device=device), nodes, None, batch.is_source)
+
+    def choose(self, scores: Tensor, state: Any, lines: _Lines) -> _Work | None:
+        """The words with which each sentence goes on; None where no sentence does."""
+        hypotheses: Hypotheses = state.hypotheses
+        received, covered = lines.received, None
+        if self.watches:
+            self.history.weights.append(state.alignment)
+            received = state.alignment if received is None else received + state.alignment
+            if self.ranking.coverage and lines.is_source is not None:
+                covered = self.ranking.covered(received, lines.is_source[hypotheses.owners])
+        # a single hypothesis follows the best word alone, even where that is the end
+        wide = 2 * self.beams if self.beams > 1 else 1
+        values, parents, tokens = _candidates(scores, lines.logs, hypotheses, wide)
+        rows, is_end = hypotheses.rows.gather(1, parents), tokens == self.end
+        lengths = [length + 1 for length in lines.lengths]
+        for line, log, row, extra in _ends(is_end, values, rows, covered):
+            score = log / self.ranking.divisor(lengths[line]) + extra
+            self.finish(lines.sentences[line], score, log, int(lines.nodes[row]), row)
+        # the best open candidates, in their order: 2 * beams candidates hold at most `beams` ends
+        kept = torch.sort(is_end.to(torch.int8), dim=1, stable=True).indices[:, : self.beams]
+        logs = values.gather(1, kept).masked_fill(is_end.gather(1, kept), -torch.inf)
+        rows, words = rows.gather(1, kept), tokens.gather(1, kept)
+        goes_on = logs > logs.new_tensor([self.floors[sentence] for sentence in lines.sentences])[:, None]
+        for line, sentence in enumerate(lines.sentences):
+            if lengths[line] >= self.limits[sentence]:
+                goes_on[line] = False
+                if not self.found[sentence]:
+                    self.cut(sentence, lines.nodes, logs[line], rows[line], words[line])
+        alive = goes_on.any(1).nonzero()[:, 0]
+        if not len(alive):
+            return None
+        sentences, is_source = lines.sentences, lines.is_source
+        if len(alive) <= _CROWDED * len(sentences):
+            logs, rows, words, goes_on = (x[alive] for x in (logs, rows, words, goes_on))
+            sentences, lengths = ([own[line] for line in alive.tolist()] for own in (sentences, lengths))
+            is_source = None if is_source is None else is_source[alive]
+        else:
+            alive = None
+        logs, rows, words = logs.masked_fill(~goes_on, -torch.inf), rows[goes_on], words[goes_on]
+        nodes = self.history.add(lines.nodes[rows], words, rows)
+        received = None if received is None else received[rows]
+        hypotheses = Hypotheses(len(sentences), self.beams, goes_on.flatten().nonzero()[:, 0])
+        lines = _Lines(sentences, lengths, logs, nodes, received, is_source)
+        return _Work(words, state.select(rows, hypotheses, alive), lines)
+
+    def finish(self, sentence: int, score: float, log: float, node: int, row: int) -> None:
+        """Enter a finished hypothesis into its sentence's list, and see what open ones must exceed from now on."""
+        own, weights = self.found[sentence], (len(self.history.weights) - 1, row)
+        _enter(own, _Finished(score, log, node, weights), max(self.best, self.beams))
+        if len(own) >= self.best:
+            # a log-probability only falls, and no length divides it by more than the longest; coverage adds at most 0
+            self.floors[sentence] = own[self.best - 1].score * self.ranking.divisor(self.limits[sentence])
+
+    def cut(self, sentence: int, nodes: Tensor, logs: Tensor, rows: Tensor, words: Tensor) -> None:
+        """Take the best open hypotheses [N] of a sentence as they stand."""
+        last = self.history.add(nodes[rows], words, rows).tolist()
+        ranked = list(zip(logs.tolist(), last, strict=True))[: self.best]
+        self.found[sentence] = [_Finished(log, log, node, None, True) for log, node in ranked if log > -math.inf]
+
+    def results(self) -> list[list[Hypothesis]]:
+        """The best hypotheses of each sentence."""
+        self.history.close()
+        return [[self.history.read(one, self.align) for one in own[: self.best]] for own in self.found]
+
+
+# The node before every first word.
+_ROOT = -1
 
 
 class _History:
-    """How the rows of each step came about, from which a hypothesis is read backwards."""
+    """Every chosen word as a node of a tree, from which a hypothesis is read backwards."""
 
     def __init__(self):
-        self.rows: list[Tensor] = []  # of each step but the first: the row before
-        self.words: list[Tensor] = []  # and the word which was added
         self.weights: list[Tensor] = []  # of each step: alignments [R, S]
+        self._size = 0
+        self._parts: list[tuple[Tensor, Tensor, Tensor, int]] = []
+        self._nodes: list[tuple[int, int, int, int]] = []  # parent, word, and where its alignment lies: step and row
+
+    def add(self, parents: Tensor, words: Tensor, rows: Tensor) -> Tensor:
+        """Add words [R] after `parents`, chosen by the scores of `rows` at the last step; gives their nodes."""
+        self._parts.append((parents, words, rows, len(self.weights) - 1))
+        self._size += len(words)
+        return torch.arange(self._size - len(words), self._size, device=words.device)
+
+    def close(self) -> None:
+        """Make all nodes ready to be read."""
+        for parents, words, rows, step in self._parts:
+            columns = (parents.tolist(), words.tolist(), [step] * len(words), rows.tolist())
+            self._nodes += zip(*columns, strict=True)
 
     def read(self, found: _Finished, align: bool) -> Hypothesis:
         """The words of a hypothesis, and its alignment."""
-        words = [] if found.cut is None else [found.cut]
-        weights, row = [], found.row
-        for step in range(found.length - 1, -1, -1):
-            if align:
-                weights.append(self.weights[step][row])
-            if step:
-                words.append(int(self.words[step - 1][row]))
-                row = int(self.rows[step - 1][row])
-        alignment = torch.stack(weights[::-1]) if align else None
-        return Hypothesis(words[::-1], found.score, found.log_probability, found.cut is None, alignment)
+        words, places, node = [], [] if found.weights is None else [found.weights], found.node
+        while node != _ROOT:
+            node, word, step, row = self._nodes[node]
+            words.append(word)
+            places.append((step, row))
+        alignment = torch.stack([self.weights[step][row] for step, row in places[::-1]]) if align else None
+        return Hypothesis(words[::-1], found.score, found.log_probability, not found.is_cut, alignment)
 
 
 def _ends(is_end: Tensor, values: Tensor, rows: Tensor, covered: Tensor | None) -> list[tuple[int, float, int, float]]:
@@ -191,12 +295,6 @@ def _ends(is_end: Tensor, values: Tensor, rows: Tensor, covered: Tensor | None) 
     own = rows[lines, places]
     extra = [0.0] * len(lines) if covered is None else covered[own].tolist()
     return list(zip(lines.tolist(), values[lines, places].tolist(), own.tolist(), extra, strict=True))
-
-
-def _cut(logs: Tensor, rows: Tensor, words: Tensor, length: int, best: int) -> list[_Finished]:
-    """The best open hypotheses of one sentence [N] each, as they stand."""
-    open_ones = list(zip(logs.tolist(), rows.tolist(), words.tolist(), strict=True))[:best]
-    return [_Finished(log, log, length, row, word) for log, row, word in open_ones if log > -math.inf]
 
 
 def _enter(ranked: list[_Finished], found: _Finished, room: int) -> None:

@@ -1,5 +1,6 @@
 """A trained encoder-decoder with its tokenizers: sentences in, sentences out."""
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from regard.attention.packing import Packed
 from regard.attention.record import Attention, attentions
-from regard.decoding.beam import Hypothesis, Ranking, Step, beam_search
+from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
 from regard.models.saved import load_model, save_model
@@ -109,19 +110,38 @@ class Translator:
         order = sorted(range(len(ids)), key=lambda n: len(ids[n]), reverse=True)
         found: list[list[Translation]] = [[] for _ in ids]
         ranking, training = Ranking(length_penalty, coverage_penalty), self.model.training
-        threads = 1 if alignments or coverage_penalty else self._threads()
-        batches = list(_batches(order, [len(x) for x in ids], max(1, batch // beams)))
+        watch = alignments or coverage_penalty > 0
+        threads = 1 if watch else self._threads()
+        # two batches at most are at work together
+        batches = list(_batches(order, [len(x) for x in ids], max(1, batch // beams // 2)))
+        waiting, lock = iter(batches), threading.Lock()
 
-        def search(chosen: list[int]) -> list[list[Hypothesis]]:
-            """The hypotheses of one batch."""
-            source = Packed.of([ids[n] for n in chosen]).to(self.device)
-            limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
-            return self._search(source, beams, limits, ranking, best, alignments)
+        def search(_: int) -> list[tuple[int, list[Hypothesis]]]:
+            """The hypotheses of all sentences which one thread takes."""
+            taken: list[int] = []
+
+            def entering() -> Iterator[Entering]:
+                """The batches which nobody else has taken."""
+                while True:
+                    with lock:
+                        chosen = next(waiting, None)
+                    if chosen is None:
+                        return
+                    taken.extend(chosen)
+                    source = Packed.of([ids[n] for n in chosen]).to(self.device)
+                    limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
+                    is_source = (torch.arange(int(source.lengths.max())) < source.lengths[:, None]).to(self.device)
+                    yield Entering(self.model.start(source), limits, is_source if watch else None)
+
+            step = _aligned(self.model) if watch else self.model.step
+            options = {"end": self.target.end, "beams": beams, "ranking": ranking, "best": best, "align": alignments}
+            results = beam_search(step, entering(), **options)
+            return list(zip(taken, results, strict=True))
 
         self.model.eval()
         try:
-            for chosen, results in zip(batches, side_by_side(search, batches, threads), strict=True):
-                for n, hypotheses in zip(chosen, results, strict=True):
+            for results in side_by_side(search, range(min(threads, len(batches))), threads):
+                for n, hypotheses in results:
                     found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]
         finally:
             self.model.train(training)
@@ -134,26 +154,6 @@ class Translator:
         if self.device.type != "cpu" or watched or torch.is_autocast_enabled("cpu"):
             return 1
         return torch.get_num_threads()
-
-    def _search(self, source, beams, limits, ranking, best, alignments) -> list[list[Hypothesis]]:
-        """Beam search over one packed batch."""
-        watch = alignments or ranking.coverage > 0
-        is_source = (torch.arange(int(source.lengths.max())) < source.lengths[:, None]).to(self.device)
-        with torch.no_grad():
-            state = self.model.start(source)
-            step = _aligned(self.model) if watch else self.model.step
-            return beam_search(
-                step,
-                state,
-                sentences=len(source),
-                end=self.target.end,
-                beams=beams,
-                longest=limits,
-                ranking=ranking,
-                best=best,
-                is_source=is_source if watch else None,
-                align=alignments,
-            )
 
     def _translation(self, source: list[int], found: Hypothesis) -> Translation:
         """A hypothesis as text."""

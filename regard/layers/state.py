@@ -4,6 +4,7 @@ The rows of a state are hypotheses, those of one sentence together. What belongs
 is kept once a sentence, however many hypotheses it has.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, Self
@@ -51,6 +52,13 @@ class Hypotheses:
         """Whether every place is taken."""
         return len(self.places) == self.sentences * self.beams
 
+    def join(self, other: "Hypotheses") -> "Hypotheses":
+        """Both tables, the other below."""
+        if self.beams != other.beams:
+            raise ValueError(f"tables of {self.beams} and {other.beams} places a sentence cannot join")
+        places = torch.cat([self.places, other.places + self.sentences * self.beams])
+        return Hypotheses(self.sentences + other.sentences, self.beams, places)
+
     def spread(self, rows: Tensor, empty: float = 0.0) -> Tensor:
         """Rows [R, ...] -> table [B, N, ...], which holds `empty` where there is none."""
         if not self.is_full:
@@ -78,6 +86,19 @@ class State(Protocol):
             sentences: those which are kept, where not all of them are; `hypotheses` counts these alone.
         """
         ...
+
+    def join(self, other: Self) -> Self:
+        """Both, to go on as one; each sentence keeps its own time."""
+        ...
+
+
+def stacked(one: Tensor, other: Tensor, dimension: int = 1, fill: float = 0.0) -> Tensor:
+    """[B, ...] on top of [C, ...]; the shorter one is filled up along `dimension`."""
+    longest = max(one.shape[dimension], other.shape[dimension])
+    result = one.new_full((len(one) + len(other), *one.shape[1:dimension], longest, *one.shape[dimension + 1 :]), fill)
+    result[: len(one)].narrow(dimension, 0, one.shape[dimension]).copy_(one)
+    result[len(one) :].narrow(dimension, 0, other.shape[dimension]).copy_(other)
+    return result
 
 
 class KeyValueCache:
@@ -112,11 +133,33 @@ class KeyValueCache:
         if self._memory is None:
             return self
         room = []
-        for x in (self._memory.key, self._memory.value):
+        for x in self._memory:
             kept = x.new_empty(len(sentences), *x.shape[1:])
             kept[:, :, : self.length] = x[:, :, : self.length].index_select(0, sentences)
             room.append(kept)
         return KeyValueCache(_Memory(room[0], room[1], self.length), self.length)
+
+    def gather(self, positions: Tensor) -> "KeyValueCache":
+        """Keep the positions [B, P'] of each sentence."""
+        if self._memory is None:
+            return self
+        room = []
+        for x in self._memory:
+            chosen = positions[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3])
+            kept = x.new_empty(*x.shape[:2], max(_ROOM, positions.shape[1]), x.shape[3])
+            kept[:, :, : positions.shape[1]] = x.gather(2, chosen)
+            room.append(kept)
+        return KeyValueCache(_Memory(room[0], room[1], positions.shape[1]), positions.shape[1])
+
+    def join(self, other: "KeyValueCache") -> "KeyValueCache":
+        """The sentences of both; the shorter past is filled up with zeros."""
+        if self._memory is None or other._memory is None:
+            raise ValueError("caches join when both hold a past")
+        pairs = zip(self._memory, other._memory, strict=True)
+        key, value = (stacked(x[:, :, : self.length], y[:, :, : other.length], 2) for x, y in pairs)
+        cache = KeyValueCache()
+        cache.extend(key, value)
+        return cache
 
 
 # Positions for which a cache has room at first.
@@ -130,6 +173,10 @@ class _Memory:
     key: Tensor  # [B, H, capacity, K]
     value: Tensor
     filled: int = 0
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Keys, then values."""
+        return iter((self.key, self.value))
 
 
 @dataclass(frozen=True)
@@ -156,6 +203,17 @@ class Tree:
         """Go on with the hypotheses which stood in `places`."""
         return Tree(hypotheses.spread(self.past.flatten(0, 1)[places], False))
 
+    def join(self, other: "Tree") -> "Tree":
+        """The sentences of both."""
+        return Tree(stacked(self.past, other.past, 2, False))
+
+    def compact(self) -> tuple["Tree", Tensor]:
+        """Without the positions which are nobody's past any more, and those which stay: [B, P'], filled up."""
+        is_used = self.past.any(1)
+        longest = int(is_used.sum(1).max())
+        positions = torch.argsort(is_used.to(torch.int8), dim=1, descending=True, stable=True)[:, :longest]
+        return Tree(self.past.gather(2, positions[:, None].expand(-1, self.past.shape[1], -1))), positions
+
     @property
     def mask(self) -> Mask | None:
         """Each hypothesis sees its past; None where there is but one a sentence, which sees all."""
@@ -177,3 +235,9 @@ class Recurrent:
         """Go on with `rows` as `hypotheses`."""
         source = self.source if sentences is None else tuple(x[sentences] for x in self.source)
         return Recurrent(hypotheses, tuple(x[rows] for x in self.own), source)
+
+    def join(self, other: "Recurrent") -> "Recurrent":
+        """Both, to go on as one; the shorter sources are filled up with zeros."""
+        own = tuple(torch.cat(pair) for pair in zip(self.own, other.own, strict=True))
+        source = tuple(stacked(x, y) for x, y in zip(self.source, other.source, strict=True))
+        return Recurrent(self.hypotheses.join(other.hypotheses), own, source)

@@ -20,7 +20,7 @@ from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import tensor2tensor
 from regard.layers.positions import sinusoids
-from regard.layers.state import Hypotheses, KeyValueCache, Tree
+from regard.layers.state import Hypotheses, KeyValueCache, Tree, stacked
 
 EPSILON = 1e-6  # of layer norms, from the code
 
@@ -96,7 +96,7 @@ class TransformerState:
     """What the decoder keeps: keys and values of its own past, and of the source."""
 
     hypotheses: Hypotheses
-    length: int  # tokens already read
+    lengths: Tensor  # words which each sentence has already, [B]
     tree: Tree  # whose past each position is
     past: tuple[KeyValueCache, ...]  # one a layer
     source: tuple[Tensor, ...]  # is_token [B, S], then the keys [B, H, S, K] and values of each layer in turn
@@ -104,10 +104,26 @@ class TransformerState:
 
     def select(self, rows: Tensor, hypotheses: Hypotheses, sentences: Tensor | None = None) -> "TransformerState":
         """Go on with `rows` as `hypotheses`."""
-        past, source, places = self.past, self.source, self.hypotheses.places[rows]
+        lengths, past, source = self.lengths, self.past, self.source
         if sentences is not None:
             past, source = tuple(cache.select(sentences) for cache in past), tuple(x[sentences] for x in source)
-        return TransformerState(hypotheses, self.length, self.tree.select(places, hypotheses), past, source)
+            lengths = lengths[sentences]
+        tree = self.tree.select(self.hypotheses.places[rows], hypotheses)
+        return TransformerState(hypotheses, lengths, tree, past, source)
+
+    def join(self, other: "TransformerState") -> "TransformerState":
+        """Both, to go on as one; positions which are nobody's past any more are left behind."""
+        one, two = self.compact(), other.compact()
+        past = tuple(x.join(y) for x, y in zip(one.past, two.past, strict=True))
+        is_token, *made = zip(one.source, two.source, strict=True)
+        source = stacked(*is_token, 1, False), *(stacked(*pair, 2) for pair in made)
+        lengths = torch.cat([one.lengths, two.lengths])
+        return TransformerState(one.hypotheses.join(two.hypotheses), lengths, one.tree.join(two.tree), past, source)
+
+    def compact(self) -> "TransformerState":
+        """The same in less memory."""
+        tree, positions = self.tree.compact()
+        return replace(self, tree=tree, past=tuple(cache.gather(positions) for cache in self.past))
 
 
 class Transformer(nn.Module):
@@ -192,20 +208,22 @@ class Transformer(nn.Module):
         made = [block.source_attention.keys_and_values(memory) for block in self.decoder]
         kept = (is_token, *(x.contiguous() for layer in made for x in layer))
         first, tree = Hypotheses.one_each(len(source), memory.device), Tree.root(len(source), memory.device)
-        return TransformerState(first, 0, tree, tuple(KeyValueCache() for _ in self.decoder), kept)
+        lengths = torch.zeros(len(source), dtype=torch.int64, device=memory.device)
+        return TransformerState(first, lengths, tree, tuple(KeyValueCache() for _ in self.decoder), kept)
 
     def step(self, tokens: Tensor | None, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
         hypotheses, (is_token, *made) = state.hypotheses, state.source
         rows = len(hypotheses.places)
         x = made[0].new_zeros(rows, self.config.width) if tokens is None else self.embed(tokens)
-        x = (x + self.positions(state.length + 1, x.device)[-1].to(x.dtype))[None]
+        places = self.positions(int(state.lengths.max()) + 1, x.device)[state.lengths]
+        x = (x + places[hypotheses.owners].to(x.dtype))[None]
         tree, past = state.tree.grow(), tuple(cache.branch() for cache in state.past)
         mask, source_mask = tree.mask, padding(is_token)
         for number, (block, cache) in enumerate(zip(self.decoder, past, strict=True)):
             source = Source(made[2 * number], made[2 * number + 1], source_mask, hypotheses)
             x = block(x, source=source, mask=mask, cache=cache, hypotheses=hypotheses)
-        state = replace(state, length=state.length + 1, tree=tree, past=past)
+        state = replace(state, lengths=state.lengths + 1, tree=tree, past=past)
         return self.output(self.decoder_end(x)[0]), state
 
 

@@ -13,9 +13,15 @@ from torch.testing import assert_close
 
 from regard.attention.packing import Packed
 from regard.attention.record import recording
-from regard.decoding.beam import Ranking, _largest, beam_search
+from regard.decoding.beam import Entering, Ranking, _largest, beam_search
 from regard.layers.state import Hypotheses
 from regard.models import MODELS
+
+
+def search(step, state, *, longest, is_source=None, **options):
+    """What is found of one batch."""
+    return beam_search(step, [Entering(state, longest, is_source)], **options)
+
 
 RANKINGS = [Ranking(), Ranking(0.6), Ranking(1.0)]
 
@@ -87,10 +93,9 @@ def test_on_a_markov_table_it_is_the_search_written_in_loops(seed, beams, longes
     table = torch.randn(9, 9, 9, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2
     table[..., END] += towards_end
     limits = torch.tensor([longest, 1, 5])
-    found = beam_search(
+    found = search(
         markov(table),
         Clock.of(3),
-        sentences=3,
         end=END,
         beams=beams,
         longest=limits,
@@ -122,10 +127,9 @@ def test_beam_of_full_width_equals_exhaustive_search(name, ranking):
     scores = {s: log / ((5 + len(s) + 1) / 6) ** ranking.length for s, log in everything.items()}
     wanted = sorted(everything, key=lambda s: -scores[s])[:30]
     with torch.no_grad():
-        (found,) = beam_search(
+        (found,) = search(
             model.step,
             model.start(Packed.of([source])),
-            sentences=1,
             end=END,
             beams=160,  # half of the 64 * 5 candidates of the last step
             longest=torch.tensor([longest]),
@@ -146,10 +150,9 @@ def test_coverage_is_that_of_the_equation():
         scores[sentence] = log / ((5 + len(sentence) + 1) / 6) ** 0.6 + coverage
     wanted = sorted(everything, key=lambda s: -scores[s])[:15]
     with torch.no_grad():
-        found = beam_search(
+        found = search(
             model.step,
             model.start(Packed.of([source, [4, 1]])),
-            sentences=2,
             end=END,
             beams=80,
             longest=torch.tensor([3, 3]),
@@ -177,8 +180,8 @@ def test_a_longer_sentence_may_win_by_the_length_penalty():
     table[2, 3], table[3, END] = 0.0, 0.0
     for alpha, words in ((0.0, []), (1.0, [2, 3])):  # .45 in three words: log(.45) / (8 / 6) = -.599; log(.55) = -.598
         step = markov(table)
-        options = {"sentences": 1, "end": END, "beams": 2, "longest": torch.tensor([9])}
-        ((found,),) = beam_search(step, Clock.of(1), ranking=Ranking(alpha * 1.1), **options)
+        options = {"end": END, "beams": 2, "longest": torch.tensor([9])}
+        ((found,),) = search(step, Clock.of(1), ranking=Ranking(alpha * 1.1), **options)
         assert found.tokens == words
 
 
@@ -188,10 +191,9 @@ def test_one_beam_follows_the_best_word(name, seed):
     model, texts = tiny(name, seed=seed), sentences(5, 2, 9, seed=seed)
     limits = torch.tensor([12, 4, 7])
     with torch.no_grad():
-        found = beam_search(
+        found = search(
             model.step,
             model.start(Packed.of(texts)),
-            sentences=3,
             end=END,
             beams=1,
             longest=limits,
@@ -214,11 +216,36 @@ def test_a_batch_is_searched_as_each_sentence_by_itself(name):
     model, texts = tiny(name), sentences(5, 1, 9, 3)
     limits, options = torch.tensor([6, 9, 1, 12]), {"end": END, "beams": 3, "ranking": Ranking(0.6), "best": 3}
     with torch.no_grad():
-        together = beam_search(model.step, model.start(Packed.of(texts)), sentences=4, longest=limits, **options)
+        together = search(model.step, model.start(Packed.of(texts)), longest=limits, **options)
         for n, text in enumerate(texts):
             state = model.start(Packed.of([text]))
-            (alone,) = beam_search(model.step, state, sentences=1, longest=limits[n : n + 1], **options)
+            (alone,) = search(model.step, state, longest=limits[n : n + 1], **options)
             same(as_rows(together[n]), as_rows(alone))
+
+
+@pytest.mark.parametrize("best", [1, 3])
+@pytest.mark.parametrize("name", MODELS)
+def test_batches_which_join_a_search_are_found_as_by_themselves(name, best):
+    model, texts = tiny(name, seed=best), sentences(9, 7, 5, 5, 3, 2, 8, 1, 4, 1, 6)
+    limits = [14, 3, 9, 12, 1, 7, 2, 11, 5, 13, 8]
+    cuts, options = [(0, 3), (3, 4), (4, 8), (8, 11)], {"end": END, "beams": 3, "ranking": Ranking(0.6), "best": best}
+    at_work, most = [], []
+
+    def step(tokens, state):
+        if tokens is None:
+            at_work.append(len(state.hypotheses.places))
+        else:
+            most.append(state.hypotheses.sentences)
+        return model.step(tokens, state)
+
+    with torch.no_grad():
+        entering = (Entering(model.start(Packed.of(texts[a:b])), torch.tensor(limits[a:b])) for a, b in cuts)
+        together = beam_search(step, entering, **options)
+        for text, limit, found in zip(texts, limits, together, strict=True):
+            (alone,) = search(model.step, model.start(Packed.of([text])), longest=torch.tensor([limit]), **options)
+            same(as_rows(found), as_rows(alone))
+    assert at_work == [3, 1, 4, 3]  # each batch made its first step by itself
+    assert best == 1 or max(most) > 4  # and some were at work together
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -227,9 +254,7 @@ def test_hypotheses_are_sorted_distinct_within_the_limit_and_truly_scored(name):
     limits = torch.tensor([6, 9, 4])
     with torch.no_grad():
         state = model.start(Packed.of(texts))
-        found = beam_search(
-            model.step, state, sentences=3, end=END, beams=4, longest=limits, ranking=Ranking(0.6), best=4
-        )
+        found = search(model.step, state, end=END, beams=4, longest=limits, ranking=Ranking(0.6), best=4)
     for text, limit, own in zip(texts, limits.tolist(), found, strict=True):
         assert [h.score for h in own] == sorted((h.score for h in own), reverse=True)
         assert len({tuple(h.tokens) for h in own}) == len(own) > 0
@@ -247,10 +272,9 @@ def test_hypotheses_are_sorted_distinct_within_the_limit_and_truly_scored(name):
 def test_what_the_limit_cuts_off_says_so_and_is_ranked_by_its_probability():
     table = torch.randn(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     table[:, END] = -torch.inf  # no sentence ever ends
-    (found,) = beam_search(
+    (found,) = search(
         markov(table),
         Clock.of(1),
-        sentences=1,
         end=END,
         beams=3,
         longest=torch.tensor([4]),
@@ -271,10 +295,9 @@ def test_alignments_are_the_weights_of_each_step():
     model, texts = tiny("rnnsearch"), sentences(5, 2, 7)
     is_source = torch.arange(7) < torch.tensor([[5], [2], [7]])
     with torch.no_grad():
-        found = beam_search(
+        found = search(
             model.step,
             model.start(Packed.of(texts)),
-            sentences=3,
             end=END,
             beams=3,
             longest=torch.tensor([6, 9, 3]),
@@ -316,9 +339,9 @@ def test_the_largest_by_stretches_are_the_largest(width, count, seed):
     ],
 )
 def test_arguments_out_of_range_are_refused(changes, message):
-    options = {"sentences": 1, "end": END, "beams": 2, "longest": torch.tensor([4]), **changes}
+    options = {"end": END, "beams": 2, "longest": torch.tensor([4]), **changes}
     with pytest.raises(ValueError, match=message):
-        beam_search(markov(torch.zeros(4, 4)), Clock.of(1), **options)
+        search(markov(torch.zeros(4, 4)), Clock.of(1), **options)
 
 
 @pytest.mark.parametrize("penalties", [(-0.1, 0.0), (0.0, -1.0)])

@@ -184,6 +184,37 @@ def test_a_tree_knows_the_past_of_each_hypothesis():
     assert alone.past.int().tolist() == [[[0, 0, 0, 0, 0], [1, 1, 0, 0, 1]]]
 
 
+def test_positions_which_are_nobodys_past_are_left_behind():
+    past = torch.tensor([[[1, 0, 0, 1, 0], [1, 0, 0, 0, 1]], [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]], dtype=torch.bool)
+    tree, positions = Tree(past).compact()
+    assert tree.past.int().tolist() == [[[1, 1, 0], [1, 0, 1]], [[1, 0, 0], [0, 0, 0]]]
+    assert positions[0].tolist() == [0, 3, 4]
+    assert positions[1, 0] == 1
+    cache, given = KeyValueCache(), [torch.randn(2, 3, 5, 4) for _ in range(2)]
+    cache.extend(*given)
+    new = [torch.randn(2, 3, 1, 4) for _ in range(2)]
+    for got, old, more in zip(cache.gather(positions).extend(*new), given, new, strict=True):
+        assert torch.equal(got[0], torch.cat([old[0][:, [0, 3, 4]], more[0]], 1))
+        assert torch.equal(got[1, :, 0], old[1, :, 1])
+
+
+def test_what_joins_keeps_its_values_and_is_filled_up():
+    one, two = KeyValueCache(), KeyValueCache()
+    first, second = ([torch.randn(count, 3, length, 4) for _ in range(2)] for count, length in ((2, 5), (1, 2)))
+    one.extend(*first)
+    two.extend(*second)
+    new = [torch.randn(3, 3, 1, 4) for _ in range(2)]
+    for got, a, b, more in zip(one.join(two).extend(*new), first, second, new, strict=True):
+        assert torch.equal(got[:2, :, :5], a)
+        assert torch.equal(got[2:, :, :2], b)
+        assert not got[2:, :, 2:5].any()
+        assert torch.equal(got[:, :, 5:], more)
+    hypotheses = Hypotheses(2, 2, torch.tensor([0, 3])).join(Hypotheses(1, 2, torch.tensor([1])))
+    assert (hypotheses.sentences, hypotheses.places.tolist()) == (3, [0, 3, 5])
+    with pytest.raises(ValueError, match="tables of 2 and 3 places"):
+        hypotheses.join(Hypotheses(1, 3, torch.tensor([0])))
+
+
 def test_a_recurrent_state_selects_hypotheses_and_sentences():
     state = Recurrent(Hypotheses.one_each(2), (torch.tensor([[1.0], [2.0]]),), (torch.tensor([[10.0], [20.0]]),))
     state = state.select(torch.tensor([0, 0, 1]), Hypotheses(2, 2, torch.tensor([0, 1, 3])))
