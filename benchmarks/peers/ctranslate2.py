@@ -50,11 +50,10 @@ def convert(model: Transformer, directory: Path) -> None:
     spec.save(str(directory))
 
 
-def load(directory: Path, *, threads: int) -> ctranslate2.Translator:
-    """The model in float32, with `threads` threads for one batch at a time."""
-    return ctranslate2.Translator(
-        str(directory), device="cpu", compute_type="float32", inter_threads=1, intra_threads=threads
-    )
+def load(directory: Path, *, threads: int, workers: int = 1) -> ctranslate2.Translator:
+    """The model in float32, with `threads` threads for `workers` batches at a time."""
+    dealt = {"inter_threads": workers, "intra_threads": threads // workers}
+    return ctranslate2.Translator(str(directory), device="cpu", compute_type="float32", **dealt)
 
 
 def translate(
