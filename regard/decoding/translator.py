@@ -1,9 +1,8 @@
 """A trained encoder-decoder with its tokenizers: sentences in, sentences out."""
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,10 @@ class Translation:
     source_pieces: list[str]
     pieces: list[str]  # the end token included
     alignment: Tensor | None = None  # weights over the source pieces, [T, S]
+
+
+# Batches of one search for each thread: its history holds all words which were chosen in it.
+_SHARED = 32
 
 
 class Translator:
@@ -114,35 +117,30 @@ class Translator:
         threads = 1 if watch else self._threads()
         # two batches at most are at work together
         batches = list(_batches(order, [len(x) for x in ids], max(1, batch // beams // 2)))
-        waiting, lock = iter(batches), threading.Lock()
 
-        def search(_: int) -> list[tuple[int, list[Hypothesis]]]:
-            """The hypotheses of all sentences which one thread takes."""
-            taken: list[int] = []
+        def entering(chosen: list[int]) -> Entering:
+            """One batch, before its first word."""
+            source = Packed.of([ids[n] for n in chosen]).to(self.device)
+            limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
+            is_source = (torch.arange(int(source.lengths.max())) < source.lengths[:, None]).to(self.device)
+            return Entering(self.model.start(source), limits, is_source if watch else None)
 
-            def entering() -> Iterator[Entering]:
-                """The batches which nobody else has taken."""
-                while True:
-                    with lock:
-                        chosen = next(waiting, None)
-                    if chosen is None:
-                        return
-                    taken.extend(chosen)
-                    source = Packed.of([ids[n] for n in chosen]).to(self.device)
-                    limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
-                    is_source = (torch.arange(int(source.lengths.max())) < source.lengths[:, None]).to(self.device)
-                    yield Entering(self.model.start(source), limits, is_source if watch else None)
-
+        def search(own: list[list[int]]) -> list[list[Hypothesis]]:
+            """The hypotheses of some batches."""
             step = _aligned(self.model) if watch else self.model.step
             options = {"end": self.target.end, "beams": beams, "ranking": ranking, "best": best, "align": alignments}
-            results = beam_search(step, entering(), **options)
-            return list(zip(taken, results, strict=True))
+            return beam_search(step, map(entering, own), **options)
 
+        shared = 1 if watch else threads * _SHARED
         self.model.eval()
         try:
-            for results in side_by_side(search, range(min(threads, len(batches))), threads):
-                for n, hypotheses in results:
-                    found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]
+            for first in range(0, len(batches), shared):
+                # dealt out in a fixed way: what is computed together must not depend on who was quicker
+                block = batches[first : first + shared]
+                shares = [block[thread::threads] for thread in range(min(threads, len(block)))]
+                for share, results in zip(shares, side_by_side(search, shares, threads), strict=True):
+                    for n, hypotheses in zip(chain.from_iterable(share), results, strict=True):
+                        found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]
         finally:
             self.model.train(training)
         return found
