@@ -10,9 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from regard.evaluate.bleu import bleu, check_pairs
-from regard.storage.files import written_whole
-
-FORMATS = ("png", "svg", "pdf")
+from regard.storage.figures import save_figure
 
 
 @dataclass(frozen=True)
@@ -74,11 +72,6 @@ class BleuByLength:
         Raises:
             ValueError: if the name ends in none of these.
         """
-        path = Path(path)
-        suffix = path.suffix.lower().removeprefix(".")
-        if suffix not in FORMATS:
-            raise ValueError(f"a figure is written as {', '.join(FORMATS)}, got {path.name!r}")
-        import matplotlib
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -93,10 +86,7 @@ class BleuByLength:
         axes.grid(axis="y", alpha=0.3)
         axes.legend(frameon=False)
         axes.set_title(title)
-        # Neither a date nor random names inside, so that the same numbers give the same file.
-        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix)
-        with matplotlib.rc_context({"svg.hashsalt": "regard"}), written_whole(path, "wb") as file:
-            figure.savefig(file, format=suffix, dpi=150, metadata=metadata)
+        save_figure(figure, path, dots_per_inch=150)
 
 
 def words(text: str) -> int:

@@ -1,12 +1,12 @@
 """Pictures of attention: one interactive page, figures for print, a notebook's display."""
 
+from regard.storage.figures import save_figure
 from regard.visualise.figures import (
     alignment_figure,
     figure_of,
     heads_figure,
     links_figure,
     pattern_figure,
-    save_figure,
 )
 from regard.visualise.maps import AttentionMap, Example, Pattern
 from regard.visualise.page import write_page

@@ -7,13 +7,11 @@ setting of the caller's, is never touched. Matplotlib is imported when the first
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from regard.storage.files import written_whole
 from regard.visualise.glyphs import drawable, fonts
 from regard.visualise.maps import KINDS, AttentionMap, Example, Pattern, label
 
@@ -131,23 +129,6 @@ def figure_of(example: Example) -> Figure:
         if isinstance(only, AttentionMap) and len(only.weights) == 1:
             return alignment_figure(only)
     return heads_figure(example)
-
-
-def save_figure(figure: Figure, path: str | Path, *, dots_per_inch: int = 200) -> None:
-    """Write a figure as PNG or SVG, as the suffix says; the same figure gives the same bytes.
-
-    Raises:
-        ValueError: if the suffix is neither.
-    """
-    from matplotlib import rc_context
-
-    suffix = Path(path).suffix.lower()
-    if suffix not in (".png", ".svg"):
-        raise ValueError(f"{path}: a figure is saved as .png or .svg, got {suffix or 'no suffix'!r}")
-    undated = {"Date": None} if suffix == ".svg" else {"Software": None}
-    trimmed = {"bbox_inches": "tight", "pad_inches": 0.08}
-    with rc_context({"svg.hashsalt": "regard"}), written_whole(path, "wb") as file:
-        figure.savefig(file, format=suffix[1:], dpi=dots_per_inch, metadata=undated, **trimmed)
 
 
 def _sheet(queries: int, keys: int) -> tuple[Figure, Axes]:

@@ -4,7 +4,8 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from regard.visualise.figures import figure_of, save_figure
+from regard.storage.figures import save_figure
+from regard.visualise.figures import figure_of
 from regard.visualise.maps import Example
 from regard.visualise.page import page_parts, write_page
 

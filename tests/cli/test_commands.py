@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
@@ -50,7 +51,7 @@ def recurrent(tmp_path_factory):
 
 def test_help_names_every_command_with_examples():
     shown = run("--help").output
-    for command in ("train", "translate", "evaluate", "view", "recipes", "info", "demo"):
+    for command in ("train", "translate", "evaluate", "curves", "view", "recipes", "info", "demo"):
         assert command in shown
         assert "Example" in run(command, "--help").output
 
@@ -145,6 +146,12 @@ def test_evaluate_scores_the_runs_own_test_set(folder, tmp_path):
     assert len(written.read_text().splitlines()) == 20
 
 
+def test_curves_draws_runs(folder, recurrent, tmp_path):
+    result = run("curves", str(folder), str(recurrent), "--out", str(tmp_path / "curves.svg"))
+    assert result.exit_code == 0, result.output
+    assert ElementTree.parse(tmp_path / "curves.svg").getroot().tag.endswith("svg")
+
+
 def test_view_writes_one_page(recurrent, tmp_path):
     page = tmp_path / "page.html"
     out = run("view", str(recurrent), "--text", "de_CH 3. März 1998", "--out", str(page), "--beams", "1")
@@ -172,6 +179,7 @@ def test_view_draws_a_picture(folder, tmp_path):
         (["translate", "nowhere"], "no model in nowhere"),
         (["info", "nowhere"], "no model in nowhere"),
         (["evaluate", "nowhere"], "has no run.toml"),
+        (["curves", "nowhere"], "nowhere holds no measures.jsonl"),
         (["view", "nowhere"], "give sentences"),
         (["view", "nowhere", "--text", "x", "--out", "page.pdf"], "must end in"),
     ],

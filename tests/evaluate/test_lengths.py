@@ -72,7 +72,7 @@ def test_the_same_numbers_give_the_same_file(tmp_path):
 
 def test_an_unknown_kind_of_figure_is_an_error(tmp_path):
     table = bleu_by_length(SOURCES, REFERENCES, SYSTEMS, fewest=1)
-    with pytest.raises(ValueError, match=r"png, svg, pdf, got 'figure.gif'"):
+    with pytest.raises(ValueError, match=r"figure\.gif: a figure is saved as \.png, \.svg, \.pdf, got '\.gif'"):
         table.draw(tmp_path / "figure.gif")
 
 

@@ -55,7 +55,7 @@ def test_each_weight_of_at_least_the_limit_is_a_link():
     assert len(lines.get_segments()) == (WEIGHTS[0] >= 0.1).sum()
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_the_same_figure_gives_the_same_bytes(tmp_path, suffix):
     for name in ("one", "two"):
         save_figure(alignment_figure(ATTENTION), tmp_path / (name + suffix))
@@ -63,7 +63,7 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path, suffix):
 
 
 def test_an_unknown_suffix_is_an_error_which_names_the_known(tmp_path):
-    with pytest.raises(ValueError, match=r"saved as \.png or \.svg, got '\.gif'"):
+    with pytest.raises(ValueError, match=r"saved as \.png, \.svg, \.pdf, got '\.gif'"):
         save_figure(alignment_figure(ATTENTION), tmp_path / "figure.gif")
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,37 @@
+"""`regard curves`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("curves")(curves)
+
+
+def curves(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of runs, ended or not.")],
+    out: Annotated[Path, typer.Option(help="The figure: a .png, .svg or .pdf file.")] = Path("curves.svg"),
+    exact: Annotated[bool, typer.Option("--exact", help="Draw exact match instead of BLEU.")] = False,
+) -> None:
+    """Draw how runs went: loss and BLEU by the tokens they were trained on.
+
+    Example:
+
+      regard curves runs/a runs/b --out curves.svg
+    """
+    from regard.evaluate.curves import curves_figure
+    from regard.storage.figures import save_figure
+    from regard.training.log import MEASURES, read_measures
+
+    runs = {}
+    for folder in folders:
+        path = folder / MEASURES
+        if not path.is_file():
+            raise FileNotFoundError(f"{folder} holds no {MEASURES}: it is no run's folder, or nothing was trained yet")
+        name = folder.resolve().name
+        runs[name if name not in runs else str(folder)] = read_measures(path)
+    save_figure(curves_figure(runs, quality="validation_exact_match" if exact else "validation_bleu"), out)
+    typer.echo(out)
