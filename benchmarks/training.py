@@ -4,8 +4,8 @@ Target tokens a second (ends included, padding not counted) of forward, backward
 smoothed by 0.1. Everybody trains on the same Multi30k sentences with one joint vocabulary of about 8,000. regard packs
 the batches which a shuffling loader gives; Hugging Face's MarianMTModel and torch.nn.Transformer pad them to their
 longest sentence. MarianMTModel is also shown with batches of like length: that loader spares it most of the padding.
-Adam is torch's fused one on all sides. bfloat16 is autocast; where the processor has no bfloat16 products, batches are
-smaller, since the peers' backward pass takes minutes otherwise.
+Adam is torch's fused one on all sides. bfloat16 is autocast for the peers, and what its trainer has for regard; where
+the processor has no bfloat16 products, batches are smaller, since the peers' backward pass takes minutes otherwise.
 """
 
 from collections.abc import Callable, Sequence

@@ -23,7 +23,7 @@ _PRODUCTS: frozenset[Callable] = frozenset(
 def bfloat16(device: torch.device | str):
     """Compute matrix products inside the block, and their gradients, in bfloat16; all else as autocast has it.
 
-    On a processor which has no such products torch emulates them, some fifty times slower than those of float32. There
+    On a processor which has no such products torch emulates them, tens of times slower than those of float32. There
     the inputs are rounded to bfloat16, multiplied in float32, and the result is rounded: what a bfloat16 product with a
     float32 accumulator gives.
     """
