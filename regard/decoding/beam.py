@@ -203,9 +203,9 @@ class _Search:
         values, parents, tokens = _candidates(scores, lines.logs, hypotheses, wide)
         rows, is_end = hypotheses.rows.gather(1, parents), tokens == self.end
         lengths = [length + 1 for length in lines.lengths]
-        for line, log, row, extra in _ends(is_end, values, rows, covered):
+        for line, log, row, node, extra in _ends(is_end, values, rows, lines.nodes, covered):
             score = log / self.ranking.divisor(lengths[line]) + extra
-            self.finish(lines.sentences[line], score, log, int(lines.nodes[row]), row)
+            self.finish(lines.sentences[line], score, log, node, row)
         # the best open candidates, in their order: 2 * beams candidates hold at most `beams` ends
         kept = torch.sort(is_end.to(torch.int8), dim=1, stable=True).indices[:, : self.beams]
         logs = values.gather(1, kept).masked_fill(is_end.gather(1, kept), -torch.inf)
@@ -289,12 +289,14 @@ class _History:
         return Hypothesis(words[::-1], found.score, found.log_probability, not found.is_cut, alignment)
 
 
-def _ends(is_end: Tensor, values: Tensor, rows: Tensor, covered: Tensor | None) -> list[tuple[int, float, int, float]]:
-    """The candidates which end: line, log-probability, the row which they end, and what coverage adds."""
+def _ends(
+    is_end: Tensor, values: Tensor, rows: Tensor, nodes: Tensor, covered: Tensor | None
+) -> list[tuple[int, float, int, int, float]]:
+    """The candidates which end: line, log-probability, the row which they end, its node, and what coverage adds."""
     lines, places = (is_end & values.isfinite()).nonzero(as_tuple=True)
-    own = rows[lines, places]
+    own, logs = rows[lines, places], values[lines, places]
     extra = [0.0] * len(lines) if covered is None else covered[own].tolist()
-    return list(zip(lines.tolist(), values[lines, places].tolist(), own.tolist(), extra, strict=True))
+    return list(zip(lines.tolist(), logs.tolist(), own.tolist(), nodes[own].tolist(), extra, strict=True))
 
 
 def _enter(ranked: list[_Finished], found: _Finished, room: int) -> None:

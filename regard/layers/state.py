@@ -4,7 +4,6 @@ The rows of a state are hypotheses, those of one sentence together. What belongs
 is kept once a sentence, however many hypotheses it has.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, Self
@@ -118,11 +117,10 @@ class KeyValueCache:
         """Add the keys and values of new positions [B, H, T, K]; gives all of them."""
         memory, needed = self._memory, self.length + key.shape[-2]
         if memory is None:
-            room = [x.new_empty(*x.shape[:-2], max(_ROOM, needed), x.shape[-1]) for x in (key, value)]
+            room = [x.new_empty(*x.shape[:-2], max(_ROOM, 2 * needed), x.shape[-1]) for x in (key, value)]
             memory = _Memory(room[0], room[1])
         elif memory.filled != self.length or needed > memory.key.shape[-2]:  # another branch went on, or it is full
-            past = [x[..., : self.length, :] for x in (memory.key, memory.value)]
-            room = [torch.cat([x, x.new_empty(*x.shape[:-2], needed, x.shape[-1])], -2) for x in past]
+            room = [torch.cat([x, x.new_empty(*x.shape[:-2], needed, x.shape[-1])], -2) for x in self.held()]
             memory = _Memory(room[0], room[1])
         memory.key[..., self.length : needed, :], memory.value[..., self.length : needed, :] = key, value
         self._memory, self.length, memory.filled = memory, needed, needed
@@ -130,35 +128,30 @@ class KeyValueCache:
 
     def select(self, sentences: Tensor) -> "KeyValueCache":
         """Keep sentences, in that order; they may repeat."""
-        if self._memory is None:
-            return self
-        room = []
-        for x in self._memory:
-            kept = x.new_empty(len(sentences), *x.shape[1:])
-            kept[:, :, : self.length] = x[:, :, : self.length].index_select(0, sentences)
-            room.append(kept)
-        return KeyValueCache(_Memory(room[0], room[1], self.length), self.length)
+        return KeyValueCache.of(*(x.index_select(0, sentences) for x in self.held()))
 
     def gather(self, positions: Tensor) -> "KeyValueCache":
         """Keep the positions [B, P'] of each sentence."""
-        if self._memory is None:
-            return self
-        room = []
-        for x in self._memory:
-            chosen = positions[:, None, :, None].expand(-1, x.shape[1], -1, x.shape[3])
-            kept = x.new_empty(*x.shape[:2], max(_ROOM, positions.shape[1]), x.shape[3])
-            kept[:, :, : positions.shape[1]] = x.gather(2, chosen)
-            room.append(kept)
-        return KeyValueCache(_Memory(room[0], room[1], positions.shape[1]), positions.shape[1])
+        places = positions[:, None, :, None]
+        return KeyValueCache.of(*(x.gather(2, places.expand(-1, x.shape[1], -1, x.shape[3])) for x in self.held()))
 
     def join(self, other: "KeyValueCache") -> "KeyValueCache":
         """The sentences of both; the shorter past is filled up with zeros."""
-        if self._memory is None or other._memory is None:
+        if not (self.held() and other.held()):
             raise ValueError("caches join when both hold a past")
-        pairs = zip(self._memory, other._memory, strict=True)
-        key, value = (stacked(x[:, :, : self.length], y[:, :, : other.length], 2) for x, y in pairs)
-        cache = KeyValueCache()
-        cache.extend(key, value)
+        return KeyValueCache.of(*(stacked(x, y, 2) for x, y in zip(self.held(), other.held(), strict=True)))
+
+    def held(self) -> tuple[Tensor, ...]:
+        """Keys and values, [B, H, P, K] each; nothing before the first position."""
+        memory = self._memory
+        return () if memory is None else (memory.key[..., : self.length, :], memory.value[..., : self.length, :])
+
+    @classmethod
+    def of(cls, *held: Tensor) -> "KeyValueCache":
+        """A cache which holds these keys and values, or nothing."""
+        cache = cls()
+        if held:
+            cache.extend(held[0], held[1])
         return cache
 
 
@@ -173,10 +166,6 @@ class _Memory:
     key: Tensor  # [B, H, capacity, K]
     value: Tensor
     filled: int = 0
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """Keys, then values."""
-        return iter((self.key, self.value))
 
 
 @dataclass(frozen=True)
