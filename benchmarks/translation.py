@@ -51,12 +51,14 @@ def compare(
     """
     material = material or Material.multi30k()
     translator = trained(replace(config, vocabulary=material.vocabulary), material, steps, cache)
+    threads = torch.get_num_threads()
     texts = [material.tokenizer.decode(source) for source, _ in material.test]
     slices = [texts[first :: max(1, len(texts) // slice_size)] for first in range(max(1, len(texts) // slice_size))]
     made: dict[str, dict[int, list[str]]] = {}
 
     def workload(name: str, translate: Callable[[Sequence[str]], list[str]]) -> Workload:
         def run(part: int) -> int:
+            torch.set_num_threads(threads)  # a model of CTranslate2 changes what all others have
             number = part % len(slices)
             made.setdefault(name, {})[number] = translate(slices[number])
             return len(slices[number])

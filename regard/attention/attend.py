@@ -105,14 +105,28 @@ _FEW = 8
 def _sdpa(query, key, value, mask, bias, dropout):
     """PyTorch's fused kernels, with a dense mask where it is more than causal."""
     (B, H, T), S = query.shape[:3], key.shape[-2]
+    if type(mask) is Causal and T == 1:
+        mask = None
     if T <= _FEW and not query.is_cuda:
+        if mask is None:
+            return _plain(query, key, value, bias, dropout)
+        if bias is None and (added := mask.bias(B, H, T, S, query.device)) is not None:
+            return _plain(query, key, value, added, dropout)
         return _reference(query, key, value, mask, bias, dropout)
     if type(mask) is Causal and bias is None and T == S:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
-    allowed = None if mask is None or (type(mask) is Causal and T == 1) else mask.dense(B, H, T, S, query.device)
+    allowed = None if mask is None else mask.dense(B, H, T, S, query.device)
     if bias is not None:
         allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
+
+
+def _plain(query, key, value, bias, dropout):
+    """Two matrix products. No query may be kept from every key by an infinite bias."""
+    scores, scale = query @ key.mT, query.shape[-1] ** -0.5
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    scores = scores * scale if bias is None else torch.add(bias, scores, alpha=scale)
+    return F.dropout(scores.softmax(-1).type_as(value), dropout) @ value
 
 
 def _variable_length(query, key, value, packed, causal, dropout):
@@ -139,10 +153,7 @@ def _block(query, key, value, bias, dropout):
     if query.is_cuda or query.shape[-2] * key.shape[-2] > _SMALL:
         bias = bias if bias is None else bias.to(query.dtype)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-    scores, scale = query @ key.mT, query.shape[-1] ** -0.5
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    scores = scores * scale if bias is None else torch.add(bias, scores, alpha=scale)
-    return F.dropout(scores.softmax(-1).type_as(value), dropout) @ value
+    return _plain(query, key, value, bias, dropout)
 
 
 def _flash_variable_length(query, key, value, packed, causal):

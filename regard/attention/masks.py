@@ -25,6 +25,7 @@ class Mask:
 
     allows: Predicate
     _dense: dict = field(default_factory=dict, repr=False, init=False)
+    _bias: dict = field(default_factory=dict, repr=False, init=False)
 
     @property
     def parts(self) -> tuple["Mask", ...]:
@@ -53,6 +54,18 @@ class Mask:
             self._dense.clear()  # one entry: the layers of one pass share it, and decoding does not pile them up
             self._dense[size] = dense
         return dense
+
+    def bias(
+        self, batch: int, heads: int, queries: int, keys: int, device: torch.device | str = "cpu"
+    ) -> Tensor | None:
+        """As `dense`, to be added to scores: 0 where a query may look, else -inf. None where one may look nowhere."""
+        size = (batch, heads, queries, keys, str(device), torch.is_inference_mode_enabled())
+        if size not in self._bias:
+            allowed = self.dense(batch, heads, queries, keys, device)
+            bias = torch.zeros(allowed.shape, device=device).masked_fill_(~allowed, -torch.inf)
+            self._bias.clear()
+            self._bias[size] = bias if bool(allowed.any(-1).all()) else None
+        return self._bias[size]
 
 
 class Conjunction(Mask):

@@ -322,14 +322,26 @@ def _candidates(scores: Tensor, logs: Tensor, hypotheses: Hypotheses, wide: int)
 
     Scores [R, V], log-probabilities of the hypotheses so far [B, N]. Where there are fewer, the rest have -inf.
     """
-    scores = scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
     within = min(wide, scores.shape[-1])
-    values, tokens = _largest(scores, within)
-    values = hypotheses.spread(values - scores.logsumexp(-1, keepdim=True), -torch.inf) + logs[:, :, None]
+    parts = [scores] if scores.is_cuda else scores.split(_ROWS)
+    best = [_best_words(part, within) for part in parts]
+    values, tokens = (torch.cat(column) for column in zip(*best, strict=True))
+    values = hypotheses.spread(values, -torch.inf) + logs[:, :, None]
     values, places = values.flatten(1).topk(min(wide, values[0].numel()), -1)
     tokens = hypotheses.spread(tokens).flatten(1).gather(1, places)
     missing = (0, wide - values.shape[1])
     return F.pad(values, missing, value=-torch.inf), F.pad(places // within, missing), F.pad(tokens, missing)
+
+
+# Rows of scores which are worked on together: few enough to stay in a processor's cache.
+_ROWS = 16
+
+
+def _best_words(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Log-probability and id of the `count` best words of each row [R, V], best first."""
+    scores = scores.float() if scores.dtype in (torch.bfloat16, torch.float16) else scores
+    values, words = _largest(scores, count)
+    return values - scores.logsumexp(-1, keepdim=True), words
 
 
 def _largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -115,8 +115,11 @@ class Translator:
         ranking, training = Ranking(length_penalty, coverage_penalty), self.model.training
         watch = alignments or coverage_penalty > 0
         threads = 1 if watch else self._threads()
+        # dealt out in a fixed way: what is computed together must not depend on who was quicker
+        dealt = [order[thread::threads] for thread in range(threads)]
         # two batches at most are at work together
-        batches = list(_batches(order, [len(x) for x in ids], max(1, batch // beams // 2)))
+        limit, lengths = max(1, batch // beams // 2), [len(x) for x in ids]
+        batches = [list(_batches(own, lengths, limit)) for own in dealt if own]
 
         def entering(chosen: list[int]) -> Entering:
             """One batch, before its first word."""
@@ -131,13 +134,11 @@ class Translator:
             options = {"end": self.target.end, "beams": beams, "ranking": ranking, "best": best, "align": alignments}
             return beam_search(step, map(entering, own), **options)
 
-        shared = 1 if watch else threads * _SHARED
+        shared = 1 if watch else _SHARED
         self.model.eval()
         try:
-            for first in range(0, len(batches), shared):
-                # dealt out in a fixed way: what is computed together must not depend on who was quicker
-                block = batches[first : first + shared]
-                shares = [block[thread::threads] for thread in range(min(threads, len(block)))]
+            for first in range(0, max(map(len, batches), default=0), shared):
+                shares = [share for own in batches if (share := own[first : first + shared])]
                 for share, results in zip(shares, side_by_side(search, shares, threads), strict=True):
                     for n, hypotheses in zip(chain.from_iterable(share), results, strict=True):
                         found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]

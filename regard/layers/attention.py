@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from regard.attention.attend import attend, weigh
 from regard.attention.masks import Mask
 from regard.attention.record import Attention
-from regard.layers.state import Hypotheses, KeyValueCache
+from regard.layers.state import Hypotheses, WritingCache
 
 
 @dataclass(frozen=True)
@@ -76,21 +76,13 @@ def spread_heads(rows: Tensor, hypotheses: Hypotheses) -> Tensor:
 class MultiHeadAttention(HeadProjections):
     """Each position attends to positions of its own sequence (Vaswani et al. 2017, section 3.2.3)."""
 
-    def forward(
-        self,
-        x: Tensor,
-        *,
-        mask: Mask | None = None,
-        cache: KeyValueCache | None = None,
-        hypotheses: Hypotheses | None = None,
-    ) -> Tensor:
-        """x [B, T, D] attends to itself, and to what `cache` holds of the past; `hypotheses` are rows [1, R, D]."""
+    def forward(self, x: Tensor, *, mask: Mask | None = None, cache: WritingCache | None = None) -> Tensor:
+        """x [B, T, D] attends to itself; with `cache`, rows [1, R, D] attend to their past in it, and to themselves."""
         query, key, value = self.split(self.projection(x)).chunk(3, 1)
-        if hypotheses is not None:
-            key, value = spread_heads(key, hypotheses), spread_heads(value, hypotheses)
-        if cache is not None:
-            key, value = cache.extend(key, value)
-        return self.attend(query, key, value, mask, hypotheses)
+        if cache is None:
+            return self.attend(query, key, value, mask)
+        key, value = cache.write(key[0].transpose(0, 1), value[0].transpose(0, 1))
+        return self.attend(query, key, value, mask, cache.slots.hypotheses)
 
 
 class SourceAttention(HeadProjections):

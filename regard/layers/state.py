@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from regard.attention.masks import Mask
 
@@ -91,68 +92,135 @@ class State(Protocol):
         ...
 
 
-def stacked(one: Tensor, other: Tensor, dimension: int = 1, fill: float = 0.0) -> Tensor:
-    """[B, ...] on top of [C, ...]; the shorter one is filled up along `dimension`."""
+def stacked(one: Tensor, other: Tensor, dimension: int = 1) -> Tensor:
+    """[B, ...] on top of [C, ...]; the shorter one is filled up with zeros along `dimension`."""
     longest = max(one.shape[dimension], other.shape[dimension])
-    result = one.new_full((len(one) + len(other), *one.shape[1:dimension], longest, *one.shape[dimension + 1 :]), fill)
-    result[: len(one)].narrow(dimension, 0, one.shape[dimension]).copy_(one)
-    result[len(one) :].narrow(dimension, 0, other.shape[dimension]).copy_(other)
+    result = one.new_empty(len(one) + len(other), *one.shape[1:dimension], longest, *one.shape[dimension + 1 :])
+    for rows, part in ((result[: len(one)], one), (result[len(one) :], other)):
+        own = part.shape[dimension]
+        rows.narrow(dimension, 0, own).copy_(part)
+        rows.narrow(dimension, own, longest - own).zero_()
     return result
 
 
-class KeyValueCache:
-    """Keys and values of past positions, [B, H, P, K] each, in memory which grows by doubling.
+@dataclass(frozen=True, eq=False)
+class Slots:
+    """Where in a cache the keys and values of new positions are written.
 
-    The positions of all hypotheses of a sentence lie side by side; `Tree` knows whose they are.
+    Args:
+        hypotheses: whose positions they are, one a row.
+        places: of each row, [R].
+        length: how many places are in use afterwards.
+        overwrites: whether some of them held positions before.
     """
 
-    def __init__(self, memory: "_Memory | None" = None, length: int = 0):
-        self._memory, self.length = memory, length
+    hypotheses: Hypotheses
+    places: Tensor
+    length: int
+    overwrites: bool = False
 
-    def branch(self) -> "KeyValueCache":
-        """A cache of the same past, to go on from without changing this one; they share memory as long as they can."""
-        return KeyValueCache(self._memory, self.length)
 
-    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add the keys and values of new positions [B, H, T, K]; gives all of them."""
-        memory, needed = self._memory, self.length + key.shape[-2]
+class KeyValueCache:
+    """Keys and values of the positions of B sentences, [B, H, P, K] each.
+
+    Changes are made where the memory lies, as long as nobody else does; a cache whose past was left alone can still be
+    gone on from, in memory of its own, and one which lost something says so.
+    """
+
+    def __init__(self, memory: "_Memory | None" = None, sentences: int = 0, length: int = 0):
+        self._memory, self.sentences, self.length = memory, sentences, length
+        self._turn = 0 if memory is None else memory.turn
+
+    @classmethod
+    def of(cls, key: Tensor, value: Tensor) -> "KeyValueCache":
+        """A cache which holds these keys and values, [B, H, P, K] each."""
+        return cls(_Memory(key.contiguous(), value.contiguous()), key.shape[0], key.shape[2])
+
+    def held(self) -> tuple[Tensor, Tensor]:
+        """Keys and values, [B, H, P, K] each.
+
+        Raises:
+            RuntimeError: if something of them has been written over.
+        """
+        memory = self._memory
         if memory is None:
-            room = [x.new_empty(*x.shape[:-2], max(_ROOM, 2 * needed), x.shape[-1]) for x in (key, value)]
-            memory = _Memory(room[0], room[1])
-        elif memory.filled != self.length or needed > memory.key.shape[-2]:  # another branch went on, or it is full
-            room = [torch.cat([x, x.new_empty(*x.shape[:-2], needed, x.shape[-1])], -2) for x in self.held()]
-            memory = _Memory(room[0], room[1])
-        memory.key[..., self.length : needed, :], memory.value[..., self.length : needed, :] = key, value
-        self._memory, self.length, memory.filled = memory, needed, needed
-        return memory.key[..., :needed, :], memory.value[..., :needed, :]
+            raise ValueError("the cache holds nothing yet")
+        if memory.lost > self._turn:
+            raise RuntimeError(
+                "this state was gone on from, and some of what it held has been written over: go on from the state "
+                "which came of it, or begin anew"
+            )
+        return memory.key[: self.sentences, :, : self.length], memory.value[: self.sentences, :, : self.length]
 
-    def select(self, sentences: Tensor) -> "KeyValueCache":
-        """Keep sentences, in that order; they may repeat."""
-        return KeyValueCache.of(*(x.index_select(0, sentences) for x in self.held()))
-
-    def gather(self, positions: Tensor) -> "KeyValueCache":
-        """Keep the positions [B, P'] of each sentence."""
-        places = positions[:, None, :, None]
-        return KeyValueCache.of(*(x.gather(2, places.expand(-1, x.shape[1], -1, x.shape[3])) for x in self.held()))
+    def select(self, sentences: Tensor, length: int | None = None) -> "KeyValueCache":
+        """Keep sentences, in that order, and their first `length` positions."""
+        if self._memory is None:
+            return self
+        length = self.length if length is None else length
+        kept = [x[:, :, :length].index_select(0, sentences) for x in self.held()]
+        if len(sentences) > self.sentences or self._memory.turn != self._turn:
+            return KeyValueCache.of(*kept)
+        memory = self._memory
+        memory.key[: len(sentences), :, :length], memory.value[: len(sentences), :, :length] = kept
+        memory.write(over=True)
+        return KeyValueCache(memory, len(sentences), length)
 
     def join(self, other: "KeyValueCache") -> "KeyValueCache":
         """The sentences of both; the shorter past is filled up with zeros."""
-        if not (self.held() and other.held()):
-            raise ValueError("caches join when both hold a past")
-        return KeyValueCache.of(*(stacked(x, y, 2) for x, y in zip(self.held(), other.held(), strict=True)))
+        length, both = max(self.length, other.length), self.sentences + other.sentences
+        memory = self._own(both, length)
+        for mine, theirs in zip((memory.key, memory.value), other.held(), strict=True):
+            mine[self.sentences : both, :, : other.length] = theirs
+            mine[self.sentences : both, :, other.length : length] = 0
+        memory.write()
+        return KeyValueCache(memory, both, length)
 
-    def held(self) -> tuple[Tensor, ...]:
-        """Keys and values, [B, H, P, K] each; nothing before the first position."""
-        memory = self._memory
-        return () if memory is None else (memory.key[..., : self.length, :], memory.value[..., : self.length, :])
+    def at(self, slots: Slots) -> "WritingCache":
+        """A cache of the same past, which takes new positions in."""
+        return WritingCache(self, slots)
 
-    @classmethod
-    def of(cls, *held: Tensor) -> "KeyValueCache":
-        """A cache which holds these keys and values, or nothing."""
-        cache = cls()
-        if held:
-            cache.extend(held[0], held[1])
-        return cache
+    def _own(self, sentences: int, length: int) -> "_Memory":
+        """Memory into which this cache may write, with room for so much; zeros follow what its sentences hold."""
+        memory, (key, value) = self._memory, self.held()
+        assert memory is not None
+        rows, heads, places, width = memory.key.shape
+        if memory.turn != self._turn or sentences > rows or length > places:
+            rows = rows if sentences <= rows else max(sentences, 2 * rows)
+            places = places if length <= places else max(length, 2 * places)
+            memory = _Memory(*(x.new_empty(rows, heads, places, width) for x in (key, value)))
+            for new, old in ((memory.key, key), (memory.value, value)):
+                new[: self.sentences, :, : self.length] = old
+        for x in (memory.key, memory.value):
+            x[: self.sentences, :, self.length : length] = 0
+        return memory
+
+
+class WritingCache(KeyValueCache):
+    """A cache which is about to take the positions of `slots` in; once written, it holds them as well."""
+
+    def __init__(self, past: KeyValueCache, slots: Slots):
+        super().__init__(past._memory, past.sentences, past.length)
+        self._turn, self.slots = past._turn, slots
+
+    def write(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the keys and values of new positions [R, H, K] in; gives all, [B, H, P, K] each.
+
+        Raises:
+            RuntimeError: if something of what this cache held has been written over.
+        """
+        slots, (_, heads, width) = self.slots, key.shape
+        if self._memory is None:
+            self.sentences = slots.hypotheses.sentences
+            room = self.sentences, heads, max(_ROOM, slots.length), width
+            memory = _Memory(key.new_empty(room), value.new_empty(room))
+            memory.key[:, :, : slots.length], memory.value[:, :, : slots.length] = 0, 0
+        else:
+            memory = self._own(self.sentences, slots.length)
+        owners = slots.hypotheses.owners
+        memory.key[owners, :, slots.places], memory.value[owners, :, slots.places] = key, value
+        memory.write(over=slots.overwrites)
+        self._memory, self.length, self._turn = memory, slots.length, memory.turn
+        return self.held()
 
 
 # Positions for which a cache has room at first.
@@ -161,16 +229,23 @@ _ROOM = 64
 
 @dataclass(eq=False)
 class _Memory:
-    """Room for keys and values, of which the first `filled` positions are taken."""
+    """Room for keys and values. Where a cache holds nothing for a sentence it holds zeros, since weights of 0 meet them."""
 
-    key: Tensor  # [B, H, capacity, K]
+    key: Tensor  # [rows, H, places, K]
     value: Tensor
-    filled: int = 0
+    turn: int = 0  # how often it was written to
+    lost: int = -1  # the turn at which something which a cache held was last written over
+
+    def write(self, over: bool = False) -> None:
+        """It was written to; `over` what a cache held before."""
+        self.turn += 1
+        if over:
+            self.lost = self.turn
 
 
 @dataclass(frozen=True)
 class Tree:
-    """The hypotheses of each sentence as a tree: which positions of a cache are the past of each of them.
+    """The hypotheses of each sentence as a tree: which places of a cache hold the past of each of them.
 
     A hypothesis which is kept, dropped or doubled takes its row of `past` along, and nothing in the cache moves.
     """
@@ -182,11 +257,16 @@ class Tree:
         """One hypothesis a sentence, without a past."""
         return cls(torch.ones(sentences, 1, 0, dtype=torch.bool, device=device))
 
-    def grow(self) -> "Tree":
-        """Every hypothesis has added a position of its own."""
-        sentences, beams, _ = self.past.shape
-        own = torch.eye(beams, dtype=torch.bool, device=self.past.device).expand(sentences, -1, -1)
-        return Tree(torch.cat([self.past, own], -1))
+    def grow(self, hypotheses: Hypotheses) -> tuple["Tree", Slots]:
+        """Every hypothesis adds a position of its own, in a place which is nobody's past."""
+        before, beams = self.past.shape[2], hypotheses.beams
+        past = pad(self.past, (0, beams))
+        chosen = past.any(1).to(torch.int8).argsort(dim=1, stable=True)[:, :beams]  # [B, N]
+        # a place without a hypothesis sees something too, since a softmax over nothing is not defined
+        past = past.scatter(2, chosen[:, :, None], True)
+        length = int(past.flatten(0, 1).any(0).nonzero().max()) + 1
+        places = chosen.flatten()[hypotheses.places]
+        return Tree(past[:, :, :length]), Slots(hypotheses, places, length, int(places.min()) < before)
 
     def select(self, places: Tensor, hypotheses: Hypotheses) -> "Tree":
         """Go on with the hypotheses which stood in `places`."""
@@ -194,21 +274,14 @@ class Tree:
 
     def join(self, other: "Tree") -> "Tree":
         """The sentences of both."""
-        return Tree(stacked(self.past, other.past, 2, False))
-
-    def compact(self) -> tuple["Tree", Tensor]:
-        """Without the positions which are nobody's past any more, and those which stay: [B, P'], filled up."""
-        is_used = self.past.any(1)
-        longest = int(is_used.sum(1).max())
-        positions = torch.argsort(is_used.to(torch.int8), dim=1, descending=True, stable=True)[:, :longest]
-        return Tree(self.past.gather(2, positions[:, None].expand(-1, self.past.shape[1], -1))), positions
+        return Tree(stacked(self.past, other.past, 2))
 
     @property
     def mask(self) -> Mask | None:
-        """Each hypothesis sees its past; None where there is but one a sentence, which sees all."""
+        """Each hypothesis sees its past; None where all see all."""
         past = self.past
-        beams, positions = past.shape[1:]
-        return None if beams == 1 else Mask(lambda b, h, i, j: past[b, i - (positions - beams), j])
+        first = past.shape[2] - past.shape[1]  # queries are counted as the last of the positions
+        return None if bool(past.all()) else Mask(lambda b, h, i, j: past[b, i - first, j])
 
 
 @dataclass(frozen=True)

@@ -99,31 +99,35 @@ class TransformerState:
     lengths: Tensor  # words which each sentence has already, [B]
     tree: Tree  # whose past each position is
     past: tuple[KeyValueCache, ...]  # one a layer
-    source: tuple[Tensor, ...]  # is_token [B, S], then the keys [B, H, S, K] and values of each layer in turn
+    is_token: Tensor  # which positions of the source hold one, [B, S]
+    source: tuple[KeyValueCache, ...]  # one a layer
     alignment: Tensor | None = None  # weights over the source at the last step [R, S], where they were asked for
 
     def select(self, rows: Tensor, hypotheses: Hypotheses, sentences: Tensor | None = None) -> "TransformerState":
         """Go on with `rows` as `hypotheses`."""
-        lengths, past, source = self.lengths, self.past, self.source
-        if sentences is not None:
-            past, source = tuple(cache.select(sentences) for cache in past), tuple(x[sentences] for x in source)
-            lengths = lengths[sentences]
         tree = self.tree.select(self.hypotheses.places[rows], hypotheses)
-        return TransformerState(hypotheses, lengths, tree, past, source)
+        state = replace(self, hypotheses=hypotheses, tree=tree, alignment=None)
+        return state if sentences is None else state._keep(sentences)
+
+    def _keep(self, sentences: Tensor) -> "TransformerState":
+        """Without the sentences which are done, and what only they needed of the source's width."""
+        is_token = self.is_token[sentences]
+        longest = int(is_token.any(0).sum())
+        past = tuple(cache.select(sentences) for cache in self.past)
+        source = tuple(cache.select(sentences, longest) for cache in self.source)
+        lengths = self.lengths[sentences]
+        return replace(self, lengths=lengths, past=past, is_token=is_token[:, :longest], source=source)
 
     def join(self, other: "TransformerState") -> "TransformerState":
-        """Both, to go on as one; positions which are nobody's past any more are left behind."""
-        one, two = self.compact(), other.compact()
-        past = tuple(x.join(y) for x, y in zip(one.past, two.past, strict=True))
-        is_token, *made = zip(one.source, two.source, strict=True)
-        source = stacked(*is_token, 1, False), *(stacked(*pair, 2) for pair in made)
-        lengths = torch.cat([one.lengths, two.lengths])
-        return TransformerState(one.hypotheses.join(two.hypotheses), lengths, one.tree.join(two.tree), past, source)
-
-    def compact(self) -> "TransformerState":
-        """The same in less memory."""
-        tree, positions = self.tree.compact()
-        return replace(self, tree=tree, past=tuple(cache.gather(positions) for cache in self.past))
+        """Both, to go on as one."""
+        return TransformerState(
+            self.hypotheses.join(other.hypotheses),
+            torch.cat([self.lengths, other.lengths]),
+            self.tree.join(other.tree),
+            tuple(x.join(y) for x, y in zip(self.past, other.past, strict=True)),
+            stacked(self.is_token, other.is_token),
+            tuple(x.join(y) for x, y in zip(self.source, other.source, strict=True)),
+        )
 
 
 class Transformer(nn.Module):
@@ -205,24 +209,24 @@ class Transformer(nn.Module):
         """Encode the sources, and make their keys and values for every layer once."""
         memory = pad_sequence(source.unpack(self.encode(source)[0]), batch_first=True)  # [B, S, D]
         is_token = (torch.arange(memory.shape[1]) < source.lengths[:, None]).to(memory.device)
-        made = [block.source_attention.keys_and_values(memory) for block in self.decoder]
-        kept = (is_token, *(x.contiguous() for layer in made for x in layer))
+        source_of = tuple(KeyValueCache.of(*block.source_attention.keys_and_values(memory)) for block in self.decoder)
         first, tree = Hypotheses.one_each(len(source), memory.device), Tree.root(len(source), memory.device)
         lengths = torch.zeros(len(source), dtype=torch.int64, device=memory.device)
-        return TransformerState(first, lengths, tree, tuple(KeyValueCache() for _ in self.decoder), kept)
+        return TransformerState(first, lengths, tree, tuple(KeyValueCache() for _ in self.decoder), is_token, source_of)
 
     def step(self, tokens: Tensor | None, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
-        hypotheses, (is_token, *made) = state.hypotheses, state.source
-        rows = len(hypotheses.places)
-        x = made[0].new_zeros(rows, self.config.width) if tokens is None else self.embed(tokens)
+        hypotheses, weight = state.hypotheses, self.token.weight
+        first = weight.new_zeros(len(hypotheses.places), self.config.width)
+        x = first if tokens is None else self.embed(tokens)
         places = self.positions(int(state.lengths.max()) + 1, x.device)[state.lengths]
         x = (x + places[hypotheses.owners].to(x.dtype))[None]
-        tree, past = state.tree.grow(), tuple(cache.branch() for cache in state.past)
-        mask, source_mask = tree.mask, padding(is_token)
-        for number, (block, cache) in enumerate(zip(self.decoder, past, strict=True)):
-            source = Source(made[2 * number], made[2 * number + 1], source_mask, hypotheses)
-            x = block(x, source=source, mask=mask, cache=cache, hypotheses=hypotheses)
+        tree, slots = state.tree.grow(hypotheses)
+        past = tuple(cache.at(slots) for cache in state.past)
+        mask, source_mask = tree.mask, padding(state.is_token)
+        for block, cache, memory in zip(self.decoder, past, state.source, strict=True):
+            source = Source(*memory.held(), source_mask, hypotheses)
+            x = block(x, source=source, mask=mask, cache=cache)
         state = replace(state, lengths=state.lengths + 1, tree=tree, past=past)
         return self.output(self.decoder_end(x)[0]), state
 

@@ -176,6 +176,27 @@ def test_hypotheses_can_be_reordered_repeated_and_dropped(name):
             assert_close(score, wanted, **EXACT)
 
 
+@pytest.mark.parametrize("beams", [1, 2])
+def test_states_of_different_ages_join(name, beams):
+    model, texts = tiny(name), sentences(5, 1, 3)
+    words = [4, 5, 6]  # with these the first two sentences go on before the third one joins
+    _, old = model.step(None, model.start(Packed.of(texts[:2])))
+    for word in words:
+        table = Hypotheses(2, beams, torch.tensor([0, beams]))
+        _, old = model.step(torch.tensor([word, word + 1]), old.select(torch.arange(2), table))
+    _, new = model.step(None, model.start(Packed.of(texts[2:])))
+    both = old.select(torch.arange(2), Hypotheses(2, beams, torch.tensor([0, beams])))
+    both = both.join(new.select(torch.arange(1), Hypotheses(1, beams, torch.tensor([0]))))
+    histories: list[list[int]] = [words, [word + 1 for word in words], []]
+    for word in (7, 3):
+        scores, both = model.step(torch.full((3,), word), both)
+        histories = [[*history, word] for history in histories]
+        for score, text, history in zip(scores, texts, histories, strict=True):
+            assert_close(score, model(Packed.of([text]), Packed.of([[*history, END]]))[-1], **EXACT)
+        table = Hypotheses(3, beams, torch.arange(3) * beams)
+        both = both.select(torch.arange(3), table)
+
+
 def test_a_saved_model_is_read_back_as_it_was(name, tmp_path):
     model, batch = tiny(name, dtype=torch.float32), pairs()
     save_model(model, tmp_path)

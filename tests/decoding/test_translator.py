@@ -32,21 +32,23 @@ def translator(name: str, *, joint: bool | None = None, seed: int = 0) -> Transl
     return Translator(tiny(name, seed=seed, **sizes), source, target)
 
 
+@pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("name", MODELS)
-def test_neither_order_nor_batches_change_a_translation(name):
+def test_neither_order_nor_batches_change_a_translation(name, beams):
     model, order = translator(name), list(range(len(SOURCES)))
-    options = {"beams": 3, "longest": 9}
+    options = {"beams": beams, "longest": 9}
 
     def found(sources, **more):
-        return [[one.text for one in own] for own in model.search(sources, best=3, **options, **more)]
+        translations = model.search(sources, best=beams, **options, **more)
+        return [[(one.text, round(one.log_probability, 4)) for one in own] for own in translations]
 
     wanted = found(SOURCES)
-    assert len({text for own in wanted for text in own}) > 1
+    assert len({one for own in wanted for one in own}) > 5
     random.Random(0).shuffle(order)
     assert found([SOURCES[n] for n in order]) == [wanted[n] for n in order]
     assert [found([source])[0] for source in SOURCES] == wanted
-    assert found(SOURCES, batch=1) == wanted
-    first = [own[0] for own in wanted]
+    assert found(SOURCES, batch=1) == found(SOURCES, batch=30) == wanted
+    first = [own[0][0] for own in wanted]
     assert model.translate(SOURCES, **options) == first
     assert list(model.stream(iter(SOURCES), at_once=3, **options)) == first
 

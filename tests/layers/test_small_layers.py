@@ -1,6 +1,8 @@
 """Bricks beside their formulas."""
 
+import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from regard.layers.attention import AdditiveAttention, MultiHeadAttention, Sourc
 from regard.layers.dropout import Dropout
 from regard.layers.maxout import maxout
 from regard.layers.positions import sinusoids
-from regard.layers.state import Hypotheses, KeyValueCache, Recurrent, Tree
+from regard.layers.state import Hypotheses, KeyValueCache, Recurrent, Slots, Tree
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
@@ -141,17 +143,73 @@ def test_heads_must_divide_the_width():
         MultiHeadAttention(10, 3)
 
 
+def written(cache: KeyValueCache, *, places: list[int], sentences: int, overwrites: bool = False):
+    """`cache` after a position of each sentence was written, and the keys and values of it, [B, H, K] each."""
+    slots = Slots(Hypotheses.one_each(sentences), torch.tensor(places), max(cache.length, *(p + 1 for p in places)))
+    given = [torch.randn(sentences, 3, 4) for _ in range(2)]
+    after = cache.at(replace(slots, overwrites=overwrites))
+    for got, own in zip(after.write(*given), given, strict=True):
+        assert torch.equal(got[torch.arange(sentences), :, places], own)
+    return after, given
+
+
 def test_a_cache_gives_back_all_that_it_was_given():
     torch.manual_seed(0)
     cache, given = KeyValueCache(), []
-    for count in (1, 3, 20, 1, 1, 40):  # past its first room, and past twice that
-        given.append([torch.randn(2, 3, count, 4) for _ in range(2)])
-        for got, parts in zip(cache.extend(*given[-1]), zip(*given, strict=True), strict=True):
-            assert torch.equal(got, torch.cat(parts, 2))
+    with pytest.raises(ValueError, match="holds nothing yet"):
+        cache.held()
+    for position in range(70):  # past its first room, and past twice that
+        cache, new = written(cache, places=[position] * 2, sentences=2)
+        given.append(new)
+        for got, parts in zip(cache.held(), zip(*given, strict=True), strict=True):
+            assert torch.equal(got, torch.stack(parts, 2))
     rows = torch.tensor([1, 1, 0])
-    chosen, new = cache.select(rows), [torch.randn(3, 3, 1, 4) for _ in range(2)]
-    for got, parts, more in zip(chosen.extend(*new), zip(*given, strict=True), new, strict=True):
-        assert torch.equal(got, torch.cat([torch.cat(parts, 2)[rows], more], 2))
+    chosen, new = written(cache.select(rows), places=[70] * 3, sentences=3)
+    for got, parts, more in zip(chosen.held(), zip(*given, strict=True), new, strict=True):
+        assert torch.equal(got, torch.cat([torch.stack(parts, 2)[rows], more[:, :, None]], 2))
+
+
+def test_two_caches_of_one_past_do_not_disturb_each_other():
+    torch.manual_seed(0)
+    past, given = written(KeyValueCache(), places=[0, 0], sentences=2)
+    one, first = written(past, places=[1, 1], sentences=2)
+    two, second = written(past, places=[1, 1], sentences=2)
+    for cache, new in ((one, first), (two, second)):
+        for got, old, more in zip(cache.held(), given, new, strict=True):
+            assert torch.equal(got, torch.stack([old, more], 2))
+
+
+def test_what_was_written_over_cannot_be_gone_on_from():
+    past, _ = written(KeyValueCache(), places=[0, 0], sentences=2)
+    one, _ = written(past, places=[1, 1], sentences=2)
+    written(one, places=[0, 2], sentences=2, overwrites=True)
+    uses = (
+        KeyValueCache.held,
+        lambda lost: lost.select(torch.tensor([0])),
+        lambda lost: lost.join(lost),
+        lambda lost: written(lost, places=[2, 2], sentences=2),
+    )
+    for lost, use in itertools.product((past, one), uses):
+        with pytest.raises(RuntimeError, match="has been written over"):
+            use(lost)
+
+
+def test_sentences_move_up_where_they_lie():
+    torch.manual_seed(0)
+    cache, given = written(KeyValueCache(), places=[0, 0, 0], sentences=3)
+    last = cache.select(torch.tensor([2]))
+    with pytest.raises(RuntimeError, match="has been written over"):
+        cache.held()
+    joined = last.join(other := KeyValueCache.of(*(torch.randn(2, 3, 2, 4) for _ in range(2))))
+    for got, old, new in zip(joined.held(), given, other.held(), strict=True):
+        assert torch.equal(got[0, :, 0], old[2])
+        assert torch.equal(got[1:], new)
+    again = last.join(KeyValueCache.of(*(torch.randn(1, 3, 1, 4) for _ in range(2))))  # in memory of its own
+    for got, new, old in zip(joined.held(), other.held(), given, strict=True):
+        assert torch.equal(got[1:], new)
+        assert torch.equal(got[0, :, 0], old[2])
+    assert again.held()[0].shape == (2, 3, 1, 4)
+    assert [x.shape for x in joined.select(torch.tensor([1, 2]), 1).held()] == [(2, 3, 1, 4)] * 2
 
 
 def test_hypotheses_stand_in_a_table():
@@ -169,46 +227,51 @@ def test_hypotheses_stand_in_a_table():
 
 
 def test_a_tree_knows_the_past_of_each_hypothesis():
-    tree, full = Tree.root(2, torch.device("cpu")).grow(), Hypotheses(2, 2, torch.arange(4))
-    assert tree.mask is None  # one hypothesis a sentence sees all
-    tree = tree.select(torch.tensor([0, 0, 1, 1]), full).grow()  # position 0 is everybody's, 1 and 2 are their own
+    full = Hypotheses(2, 2, torch.arange(4))
+    tree, slots = Tree.root(2, torch.device("cpu")).grow(Hypotheses.one_each(2))
+    assert (slots.places.tolist(), slots.length, slots.overwrites) == ([0, 0], 1, False)
+    assert tree.mask is None  # all see all
+    tree, slots = tree.select(torch.tensor([0, 0, 1, 1]), full).grow(full)  # place 0 is everybody's, 1 and 2 their own
+    assert (slots.places.tolist(), slots.length, slots.overwrites) == ([1, 2, 1, 2], 3, False)
     assert tree.past.int().tolist() == [[[1, 1, 0], [1, 0, 1]]] * 2
-    # the first sentence goes on twice from its second hypothesis, the second sentence changes their places
-    tree = tree.select(torch.tensor([1, 1, 3, 2]), full).grow()
+    # the first sentence goes on twice from its second hypothesis, so that place 1 is free; in the second they swap
+    tree, slots = tree.select(torch.tensor([1, 1, 3, 2]), full).grow(full)
+    assert (slots.places.tolist(), slots.length, slots.overwrites) == ([1, 3, 3, 4], 5, True)
     assert tree.past.int().tolist() == [
-        [[1, 0, 1, 1, 0], [1, 0, 1, 0, 1]],
+        [[1, 1, 1, 0, 0], [1, 0, 1, 1, 0]],
         [[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]],
     ]
     assert torch.equal(tree.mask.dense(2, 1, 2, 5)[:, 0], tree.past)
-    alone = tree.select(torch.tensor([3]), Hypotheses(1, 2, torch.tensor([1])))
-    assert alone.past.int().tolist() == [[[0, 0, 0, 0, 0], [1, 1, 0, 0, 1]]]
+    alone = Hypotheses(1, 2, torch.tensor([1]))
+    tree = tree.select(torch.tensor([1]), alone)
+    assert tree.past.int().tolist() == [[[0, 0, 0, 0, 0], [1, 0, 1, 1, 0]]]
+    tree, slots = tree.grow(alone)
+    assert (slots.places.tolist(), slots.length, slots.overwrites) == ([4], 5, True)
+    assert tree.past.int().tolist() == [[[0, 1, 0, 0, 0], [1, 0, 1, 1, 1]]]  # nobody stands in the first place
 
 
-def test_positions_which_are_nobodys_past_are_left_behind():
-    past = torch.tensor([[[1, 0, 0, 1, 0], [1, 0, 0, 0, 1]], [[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]], dtype=torch.bool)
-    tree, positions = Tree(past).compact()
-    assert tree.past.int().tolist() == [[[1, 1, 0], [1, 0, 1]], [[1, 0, 0], [0, 0, 0]]]
-    assert positions[0].tolist() == [0, 3, 4]
-    assert positions[1, 0] == 1
-    cache, given = KeyValueCache(), [torch.randn(2, 3, 5, 4) for _ in range(2)]
-    cache.extend(*given)
-    new = [torch.randn(2, 3, 1, 4) for _ in range(2)]
-    for got, old, more in zip(cache.gather(positions).extend(*new), given, new, strict=True):
-        assert torch.equal(got[0], torch.cat([old[0][:, [0, 3, 4]], more[0]], 1))
-        assert torch.equal(got[1, :, 0], old[1, :, 1])
+def test_a_tree_forgets_places_which_nobody_needs():
+    past = torch.tensor([[[1, 0, 0, 0, 0, 0, 1]], [[1, 1, 0, 0, 0, 0, 0]]], dtype=torch.bool)
+    kept = Tree(past).select(torch.tensor([1]), Hypotheses.one_each(1))
+    tree, slots = kept.grow(Hypotheses.one_each(1))
+    assert (tree.past.int().tolist(), slots.places.tolist(), slots.length) == ([[[1, 1, 1]]], [2], 3)
 
 
 def test_what_joins_keeps_its_values_and_is_filled_up():
-    one, two = KeyValueCache(), KeyValueCache()
-    first, second = ([torch.randn(count, 3, length, 4) for _ in range(2)] for count, length in ((2, 5), (1, 2)))
-    one.extend(*first)
-    two.extend(*second)
-    new = [torch.randn(3, 3, 1, 4) for _ in range(2)]
-    for got, a, b, more in zip(one.join(two).extend(*new), first, second, new, strict=True):
-        assert torch.equal(got[:2, :, :5], a)
-        assert torch.equal(got[2:, :, :2], b)
-        assert not got[2:, :, 2:5].any()
-        assert torch.equal(got[:, :, 5:], more)
+    torch.manual_seed(0)
+    one, given = KeyValueCache(), []
+    for position in range(5):
+        one, new = written(one, places=[position] * 2, sentences=2)
+        given.append(new)
+    two, other = written(KeyValueCache(), places=[0], sentences=1)
+    with pytest.raises(ValueError, match="holds nothing yet"):
+        two.join(KeyValueCache())
+    for got, parts, alone in zip(one.join(two).held(), zip(*given, strict=True), other, strict=True):
+        assert torch.equal(got[:2], torch.stack(parts, 2))
+        assert torch.equal(got[2, :, 0], alone[0])
+        assert got[2].isfinite().all()
+    joined = Tree(torch.ones(1, 1, 3, dtype=torch.bool)).join(Tree(torch.ones(1, 1, 1, dtype=torch.bool)))
+    assert joined.mask.dense(2, 1, 1, 3).int().tolist() == [[[[1, 1, 1]]], [[[1, 0, 0]]]]  # a greedy search's too
     hypotheses = Hypotheses(2, 2, torch.tensor([0, 3])).join(Hypotheses(1, 2, torch.tensor([1])))
     assert (hypotheses.sentences, hypotheses.places.tolist()) == (3, [0, 3, 5])
     with pytest.raises(ValueError, match="tables of 2 and 3 places"):
