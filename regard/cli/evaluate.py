@@ -17,6 +17,9 @@ def evaluate(
     source: Annotated[Path | None, typer.Option(help="Source sentences; without, the run's own test set.")] = None,
     target: Annotated[Path | None, typer.Option(help="Their reference translations.")] = None,
     beams: Annotated[int, typer.Option(help="Open hypotheses; 1 is greedy.")] = 5,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="Alpha of Wu et al. 2016, equation 14; without, what was tuned, or 0.6.")
+    ] = None,
     lengths: Annotated[Path | None, typer.Option(help="Draw BLEU by source length: a .png or .svg file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the translations here (of one model).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -29,30 +32,23 @@ def evaluate(
 
       regard evaluate runs/a runs/b --source test.de --target test.en --lengths lengths.png
     """
-    if (source is None) != (target is None):
-        raise ValueError("give both --source and --target, or neither for the run's own test set")
     if output is not None and len(folders) > 1:
         raise ValueError("--output takes the translations of one model")
-    from regard.cli.lines import read_lines
+    from regard.cli.pairs import read_pairs
     from regard.decoding.translator import load
     from regard.evaluate.lengths import bleu_by_length
     from regard.evaluate.perplexity import perplexity
     from regard.evaluate.scores import score
     from regard.storage.files import written_whole
 
-    if source is not None and target is not None:
-        sources, references = read_lines(source), read_lines(target)
-        if len(sources) != len(references):
-            raise ValueError(f"{source} has {len(sources)} lines, but {target} has {len(references)}")
-        names = [f"{source}, {target}"]
-    else:
-        sources, references, names = _own_test(folders)
-    systems, scores = {}, {}
+    sources, references, names = read_pairs(folders, source, target, part="test")
+    systems, scores, penalties = {}, {}, {}
     for folder in folders:
         translator = load(folder)
         name = folder.resolve().name
         name = name if name not in systems else str(folder)
-        systems[name] = translator.translate(sources, beams=beams)
+        penalties[name] = translator.length_penalty if length_penalty is None else length_penalty
+        systems[name] = translator.translate(sources, beams=beams, length_penalty=penalties[name])
         logs = translator.score(sources, references)
         scores[name] = score(
             systems[name], references, perplexity=perplexity(logs, translator.counts(references), references)
@@ -64,32 +60,13 @@ def evaluate(
     if lengths is not None:
         table.draw(lengths)
     if as_json:
-        results = {name: one.as_dict() for name, one in scores.items()}
-        typer.echo(
-            json.dumps({"test": names, "beams": beams, "scores": results, "by_length": table.as_dict()}, indent=2)
-        )
+        results = {name: one.as_dict() | {"length_penalty": penalties[name]} for name, one in scores.items()}
+        found = {"test": names, "beams": beams, "scores": results, "by_length": table.as_dict()}
+        typer.echo(json.dumps(found, indent=2))
         return
     for name, one in scores.items():
-        typer.echo(f"{name}  ({len(sources):,} sentences, {beams} beams)")
+        typer.echo(f"{name}  ({len(sources):,} sentences, {beams} beams, length penalty {penalties[name]:g})")
         typer.echo(str(one))
         typer.echo("")
     typer.echo("BLEU by source length")
     typer.echo(str(table))
-
-
-def _own_test(folders: list[Path]) -> tuple[list[str], list[str], list[str]]:
-    """The test set which the first folder's run names; all must name the same."""
-    from regard.training.run import RUN_FILE, located, read_run
-
-    runs = []
-    for folder in folders:
-        if not (folder / RUN_FILE).is_file():
-            raise ValueError(f"{folder} has no {RUN_FILE}; give --source and --target")
-        runs.append(read_run(folder / RUN_FILE))
-    test = runs[0].test
-    if test is None:
-        raise ValueError(f"the run in {folders[0]} names no test set; give --source and --target")
-    if any(run.test != test for run in runs):
-        raise ValueError("the runs name different test sets; give --source and --target")
-    pairs = list(located(test).read())
-    return [pair.source for pair in pairs], [pair.target for pair in pairs], [test.path, test.target_path]

@@ -1,5 +1,7 @@
 """A trained encoder-decoder with its tokenizers: sentences in, sentences out."""
 
+import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -15,9 +17,11 @@ from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_searc
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
 from regard.models.saved import load_model, save_model
+from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
 
-SOURCE, TARGET = "tokenizer.json", "target_tokenizer.json"
+SOURCE, TARGET, SEARCH = "tokenizer.json", "target_tokenizer.json", "search.json"
+LENGTH_PENALTY = 0.6  # section 6.1 of the paper named below
 LONGER = 50  # a translation may have this many tokens more than its source, Vaswani et al. 2017, section 6.1
 
 
@@ -45,24 +49,26 @@ class Translator:
         model: ids to scores.
         source: tokenizer of the source.
         target: tokenizer of the target; the same object when they are joint.
+        length_penalty: what `search` uses where it is given none.
     """
 
-    def __init__(self, model: Any, source: Tokenizer, target: Tokenizer):
+    def __init__(self, model: Any, source: Tokenizer, target: Tokenizer, *, length_penalty: float = LENGTH_PENALTY):
         sizes = _vocabularies(model)
         if sizes != (source.size, target.size):
             raise ValueError(
                 f"the model knows {sizes} ids of source and target, the tokenizers {source.size, target.size}"
             )
-        self.model, self.source, self.target = model, source, target
+        self.model, self.source, self.target, self.length_penalty = model, source, target, length_penalty
 
     @classmethod
     def load(cls, folder: str | Path) -> "Translator":
         """The model and tokenizers in `folder`."""
-        return cls(load_model(folder), *load_tokenizers(Path(folder)))
+        return cls(load_model(folder), *load_tokenizers(Path(folder)), length_penalty=load_search(Path(folder)))
 
     def save(self, folder: str | Path) -> None:
         """Write the model and its tokenizers into `folder`."""
         save_tokenizers(self.source, self.target, Path(folder))
+        save_search(self.length_penalty, Path(folder))
         save_model(self.model, folder)
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
@@ -87,7 +93,7 @@ class Translator:
         sentences: Sequence[str],
         *,
         beams: int = 5,
-        length_penalty: float = 0.6,
+        length_penalty: float | None = None,
         coverage_penalty: float = 0.0,
         best: int = 1,
         longest: int | None = None,
@@ -99,7 +105,7 @@ class Translator:
         Args:
             sentences: any number, in any order; equal lengths are computed together.
             beams: hypotheses kept open; 1 is greedy decoding.
-            length_penalty: alpha of Wu et al. 2016, equation 14.
+            length_penalty: alpha of Wu et al. 2016, equation 14; None for the translator's own.
             coverage_penalty: beta of the same equation.
             best: translations for each sentence.
             longest: tokens of a translation at most, the end token included; None allows the source's length and 50.
@@ -112,6 +118,7 @@ class Translator:
         ids = [[*ids, self.source.end] for ids in self.source.encode_batch(list(sentences))]
         order = sorted(range(len(ids)), key=lambda n: len(ids[n]), reverse=True)
         found: list[list[Translation]] = [[] for _ in ids]
+        length_penalty = self.length_penalty if length_penalty is None else length_penalty
         ranking, training = Ranking(length_penalty, coverage_penalty), self.model.training
         watch = alignments or coverage_penalty > 0
         threads = 1 if watch else self._threads()
@@ -257,6 +264,34 @@ def save_tokenizers(source: Tokenizer, target: Tokenizer, folder: Path) -> None:
         target.save(folder / TARGET)
     else:  # one from before would be taken for this one's
         (folder / TARGET).unlink(missing_ok=True)
+
+
+def load_search(folder: Path) -> float:
+    """The length penalty which was chosen for the model in `folder`; the usual one, where none was.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    path = folder / SEARCH
+    if not path.is_file():
+        return LENGTH_PENALTY
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}; delete it, or let `regard tune` write it anew") from error
+    penalty = found.get("length_penalty") if isinstance(found, dict) and len(found) == 1 else None
+    if isinstance(penalty, bool) or not isinstance(penalty, (int, float)) or not 0 <= penalty < math.inf:
+        raise ValueError(
+            f'{path} must hold {{"length_penalty": a number from 0 on}}, and nothing else, got {found!r}; delete it, '
+            "or let `regard tune` write it anew"
+        )
+    return float(penalty)
+
+
+def save_search(length_penalty: float, folder: Path) -> None:
+    """Keep the length penalty with which the model in `folder` translates from now on."""
+    with written_whole(folder / SEARCH) as file:
+        file.write(json.dumps({"length_penalty": length_penalty}) + "\n")
 
 
 def load(folder: str | Path) -> Translator:

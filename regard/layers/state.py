@@ -187,7 +187,8 @@ class KeyValueCache:
         if memory.turn != self._turn or sentences > rows or length > places:
             rows = rows if sentences <= rows else max(sentences, 2 * rows)
             places = places if length <= places else max(length, 2 * places)
-            memory = _Memory(*(x.new_empty(rows, heads, places, width) for x in (key, value)))
+            room = rows, heads, places, width
+            memory = _Memory(key.new_empty(room), value.new_empty(room))
             for new, old in ((memory.key, key), (memory.value, value)):
                 new[: self.sentences, :, : self.length] = old
         for x in (memory.key, memory.value):
@@ -229,7 +230,7 @@ _ROOM = 64
 
 @dataclass(eq=False)
 class _Memory:
-    """Room for keys and values. Where a cache holds nothing for a sentence it holds zeros, since weights of 0 meet them."""
+    """Room for keys and values. Places which a shorter sentence leaves open are zeros, since weights of 0 meet them."""
 
     key: Tensor  # [rows, H, places, K]
     value: Tensor

@@ -1,6 +1,7 @@
 """The commands as a user meets them: what they print, what they write, and how they complain."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -51,7 +52,7 @@ def recurrent(tmp_path_factory):
 
 def test_help_names_every_command_with_examples():
     shown = run("--help").output
-    for command in ("train", "translate", "evaluate", "curves", "view", "recipes", "info", "demo"):
+    for command in ("train", "tune", "translate", "evaluate", "curves", "view", "recipes", "info", "demo"):
         assert command in shown
         assert "Example" in run(command, "--help").output
 
@@ -146,6 +147,22 @@ def test_evaluate_scores_the_runs_own_test_set(folder, tmp_path):
     assert len(written.read_text().splitlines()) == 20
 
 
+def test_tune_keeps_a_length_penalty_which_all_commands_use(folder, tmp_path):
+    place = tmp_path / "model"
+    shutil.copytree(folder, place, ignore=shutil.ignore_patterns("checkpoints", "data"))
+    found = run("tune", str(place), "--penalty", "0", "--penalty", "1.5", "--beams", "2", "--json")
+    assert found.exit_code == 0, found.output
+    kept = json.loads(found.stdout)
+    assert [trial["length_penalty"] for trial in kept["trials"]] == [0, 1.5]
+    assert kept["length_penalty"] == regard.load(place).length_penalty
+    (place / "search.json").write_text('{"length_penalty": 3}')
+    scores = json.loads(run("evaluate", str(place), "--beams", "2", "--json").output)["scores"]["model"]
+    assert scores["length_penalty"] == 3
+    lines = ["en_US 3/4/98", "de_CH 3. März 1998"]
+    out = run("translate", str(place), "--beams", "2", text="\n".join(lines) + "\n").output.splitlines()
+    assert out == regard.load(folder).translate(lines, beams=2, length_penalty=3.0)
+
+
 def test_curves_draws_runs(folder, recurrent, tmp_path):
     result = run("curves", str(folder), str(recurrent), "--out", str(tmp_path / "curves.svg"))
     assert result.exit_code == 0, result.output
@@ -179,6 +196,8 @@ def test_view_draws_a_picture(folder, tmp_path):
         (["translate", "nowhere"], "no model in nowhere"),
         (["info", "nowhere"], "no model in nowhere"),
         (["evaluate", "nowhere"], "has no run.toml"),
+        (["tune", "nowhere"], "has no run.toml"),
+        (["tune", "nowhere", "--source", "x"], "give both --source and --target"),
         (["curves", "nowhere"], "nowhere holds no measures.jsonl"),
         (["view", "nowhere"], "give sentences"),
         (["view", "nowhere", "--text", "x", "--out", "page.pdf"], "must end in"),

@@ -264,3 +264,26 @@ def test_batches_hold_each_sentence_once_and_stay_within_their_limit():
     assert [n for chosen in cut for n in chosen] == [1, 6, 3, 4, 0, 5, 2]
     assert all(len(chosen) * max(lengths[n] for n in chosen) <= 20 or len(chosen) == 1 for chosen in cut)
     assert len(cut) == 4
+
+
+def test_a_translator_keeps_its_length_penalty(tmp_path):
+    model = translator("transformer")
+    model.save(tmp_path)
+    assert regard.load(tmp_path).length_penalty == 0.6
+    model.length_penalty = 2.0
+    model.save(tmp_path)
+    own = regard.load(tmp_path)
+    assert own.translate(SOURCES, beams=3) == model.translate(SOURCES, beams=3, length_penalty=2.0)
+    (tmp_path / "search.json").unlink()
+    assert regard.load(tmp_path).length_penalty == 0.6
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[1]", '{"length_penalty": -1}', '{"length_penalty": "1"}', '{"length_penalty": 1, "beams": 4}', "NaN"],
+)
+def test_a_damaged_search_file_is_named(text, tmp_path):
+    translator("transformer").save(tmp_path)
+    (tmp_path / "search.json").write_text(text)
+    with pytest.raises(ValueError, match=r"search\.json (is not JSON|must hold).*regard tune"):
+        regard.load(tmp_path)

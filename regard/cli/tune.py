@@ -1,0 +1,53 @@
+"""`regard tune`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("tune")(tune)
+
+
+def tune(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    source: Annotated[Path | None, typer.Option(help="Source sentences; without, the run's validation set.")] = None,
+    target: Annotated[Path | None, typer.Option(help="Their reference translations.")] = None,
+    penalty: Annotated[list[float] | None, typer.Option(help="One to try; may be given several times.")] = None,
+    beams: Annotated[int, typer.Option(help="Open hypotheses.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Find the length penalty of the highest BLEU, and keep it in the directory for all translations to come.
+
+    Examples:
+
+      regard tune runs/multi30k-transformer
+
+      regard tune runs/m --source dev.de --target dev.en --penalty 0.8 --penalty 1 --penalty 1.2
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from regard.cli.pairs import read_pairs
+    from regard.decoding.translator import load, save_search
+    from regard.evaluate.tuning import PENALTIES, best_of, trials
+
+    penalties = penalty or list(PENALTIES)
+    sources, references, _ = read_pairs([folder], source, target, part="validation")
+    translator = load(folder)
+    console = Console(stderr=True)
+    running = trials(translator, sources, references, penalties=penalties, beams=beams)
+    tried = list(track(running, "length penalties", total=len(penalties), console=console))
+    best = best_of(tried)
+    save_search(best.length_penalty, folder)
+    if as_json:
+        found = {"length_penalty": best.length_penalty, "beams": beams, "trials": [trial.as_dict() for trial in tried]}
+        typer.echo(json.dumps(found, indent=2))
+        return
+    typer.echo("length penalty   BLEU   length")
+    for trial in tried:
+        mark = "   kept" if trial is best else ""
+        typer.echo(f"{trial.length_penalty:>14g}  {trial.bleu:>5.2f}   {trial.length:>6.3f}{mark}")
