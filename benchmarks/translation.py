@@ -65,6 +65,13 @@ def compare(
 
         return Workload(name, run)
 
+    def alone(part: int) -> int:
+        torch.set_num_threads(1)  # a profile sees one thread
+        try:
+            return len(own(slices[part % len(slices)]))
+        finally:
+            torch.set_num_threads(threads)
+
     def own(sentences: Sequence[str]) -> list[str]:
         return translator.translate(sentences, beams=beams, length_penalty=0.0)
 
@@ -82,7 +89,7 @@ def compare(
             pairs = [(number, place) for number in results for place in range(len(results[number]))]
             same = sum(results[number][place] == made["regard"][number][place] for number, place in pairs)
             facts[f"same translations, {name}"] = f"{same / len(pairs):.0%}"
-    return Outcome(rows, facts, workloads[0])
+    return Outcome(rows, facts, Workload("regard, one thread", alone))
 
 
 def peers(translator: Translator, beams: int, directory: Path) -> dict[str, Callable[[Sequence[str]], list[str]]]:
