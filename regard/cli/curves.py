@@ -22,16 +22,16 @@ def curves(
 
       regard curves runs/a runs/b --out curves.svg
     """
+    from regard.cli.folders import by_name
     from regard.evaluate.curves import curves_figure
     from regard.storage.figures import save_figure
     from regard.training.log import MEASURES, read_measures
 
     runs = {}
-    for folder in folders:
+    for name, folder in by_name(folders).items():
         path = folder / MEASURES
         if not path.is_file():
             raise FileNotFoundError(f"{folder} holds no {MEASURES}: it is no run's folder, or nothing was trained yet")
-        name = folder.resolve().name
-        runs[name if name not in runs else str(folder)] = read_measures(path)
+        runs[name] = read_measures(path)
     save_figure(curves_figure(runs, quality="validation_exact_match" if exact else "validation_bleu"), out)
     typer.echo(out)

@@ -34,6 +34,7 @@ def evaluate(
     """
     if output is not None and len(folders) > 1:
         raise ValueError("--output takes the translations of one model")
+    from regard.cli.folders import by_name
     from regard.cli.pairs import read_pairs
     from regard.decoding.translator import load
     from regard.evaluate.lengths import bleu_by_length
@@ -43,10 +44,8 @@ def evaluate(
 
     sources, references, names = read_pairs(folders, source, target, part="test")
     systems, scores, penalties = {}, {}, {}
-    for folder in folders:
+    for name, folder in by_name(folders).items():
         translator = load(folder)
-        name = folder.resolve().name
-        name = name if name not in systems else str(folder)
         penalties[name] = translator.length_penalty if length_penalty is None else length_penalty
         systems[name] = translator.translate(sources, beams=beams, length_penalty=penalties[name])
         logs = translator.score(sources, references)

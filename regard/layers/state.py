@@ -186,7 +186,7 @@ class KeyValueCache:
         rows, heads, places, width = memory.key.shape
         if memory.turn != self._turn or sentences > rows or length > places:
             rows = rows if sentences <= rows else max(sentences, 2 * rows)
-            places = places if length <= places else max(length, 2 * places)
+            places = places if length <= places else max(length, 2 * places, _ROOM)
             room = rows, heads, places, width
             memory = _Memory(key.new_empty(room), value.new_empty(room))
             for new, old in ((memory.key, key), (memory.value, value)):
@@ -212,11 +212,9 @@ class WritingCache(KeyValueCache):
         slots, (_, heads, width) = self.slots, key.shape
         if self._memory is None:
             self.sentences = slots.hypotheses.sentences
-            room = self.sentences, heads, max(_ROOM, slots.length), width
-            memory = _Memory(key.new_empty(room), value.new_empty(room))
-            memory.key[:, :, : slots.length], memory.value[:, :, : slots.length] = 0, 0
-        else:
-            memory = self._own(self.sentences, slots.length)
+            nothing = self.sentences, heads, 0, width
+            self._memory = _Memory(key.new_empty(nothing), value.new_empty(nothing))
+        memory = self._own(self.sentences, slots.length)
         owners = slots.hypotheses.owners
         memory.key[owners, :, slots.places], memory.value[owners, :, slots.places] = key, value
         memory.write(over=slots.overwrites)
@@ -224,7 +222,7 @@ class WritingCache(KeyValueCache):
         return self.held()
 
 
-# Positions for which a cache has room at first.
+# Positions for which memory which grows has room at least.
 _ROOM = 64
 
 

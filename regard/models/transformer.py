@@ -216,9 +216,8 @@ class Transformer(nn.Module):
 
     def step(self, tokens: Tensor | None, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
-        hypotheses, weight = state.hypotheses, self.token.weight
-        first = weight.new_zeros(len(hypotheses.places), self.config.width)
-        x = first if tokens is None else self.embed(tokens)
+        hypotheses, start = state.hypotheses, (len(state.hypotheses.places), self.config.width)
+        x = self.token.weight.new_zeros(start) if tokens is None else self.embed(tokens)
         places = self.positions(int(state.lengths.max()) + 1, x.device)[state.lengths]
         x = (x + places[hypotheses.owners].to(x.dtype))[None]
         tree, slots = state.tree.grow(hypotheses)
