@@ -13,7 +13,8 @@ FLOORS = [
     {"layers", "data"},
     {"models"},
     {"objectives", "decoding"},
-    {"training", "evaluate", "visualise"},
+    {"evaluate", "visualise"},
+    {"training"},
     {"cli"},
 ]
 SIDEWAYS = {("text", "storage")}  # the only edge within a floor

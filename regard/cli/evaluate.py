@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Beams, LengthPenalty
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -16,10 +18,8 @@ def evaluate(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Model directories, compared by length.")],
     source: Annotated[Path | None, typer.Option(help="Source sentences; without, the run's own test set.")] = None,
     target: Annotated[Path | None, typer.Option(help="Their reference translations.")] = None,
-    beams: Annotated[int, typer.Option(help="Open hypotheses; 1 is greedy.")] = 5,
-    length_penalty: Annotated[
-        float | None, typer.Option(help="Alpha of Wu et al. 2016, equation 14; without, what was tuned, or 0.6.")
-    ] = None,
+    beams: Beams = 5,
+    length_penalty: LengthPenalty = None,
     lengths: Annotated[Path | None, typer.Option(help="Draw BLEU by source length: a .png or .svg file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the translations here (of one model).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

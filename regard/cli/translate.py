@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Beams, LengthPenalty
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -16,10 +18,8 @@ def register(app: typer.Typer) -> None:
 def translate(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
     file: Annotated[Path, typer.Argument(help="Sentences, one a line; standard input without it.")] = Path("-"),
-    beams: Annotated[int, typer.Option(help="Open hypotheses; 1 is greedy.")] = 5,
-    length_penalty: Annotated[
-        float | None, typer.Option(help="Alpha of Wu et al. 2016, equation 14; without, what was tuned, or 0.6.")
-    ] = None,
+    beams: Beams = 5,
+    length_penalty: LengthPenalty = None,
     coverage_penalty: Annotated[float, typer.Option(help="Beta of the same equation.")] = 0.0,
     best: Annotated[int, typer.Option(help="Translations of each sentence; above 1, numbered with their scores.")] = 1,
     longest: Annotated[int, typer.Option(help="Tokens at most; 0 allows the source's length and 50.")] = 0,

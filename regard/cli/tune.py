@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Beams
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -17,7 +19,7 @@ def tune(
     source: Annotated[Path | None, typer.Option(help="Source sentences; without, the run's validation set.")] = None,
     target: Annotated[Path | None, typer.Option(help="Their reference translations.")] = None,
     penalty: Annotated[list[float] | None, typer.Option(help="One to try; may be given several times.")] = None,
-    beams: Annotated[int, typer.Option(help="Open hypotheses.")] = 5,
+    beams: Beams = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Find the length penalty of the highest BLEU, and keep it in the directory for all translations to come.

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Beams
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -19,7 +21,7 @@ def view(
     forced: Annotated[bool, typer.Option("--forced", help="Look at how the references are read.")] = False,
     first: Annotated[int, typer.Option(help="Sentences of the file at most.")] = 20,
     out: Annotated[Path, typer.Option(help=".html; .png or .svg for one sentence.")] = Path("attention.html"),
-    beams: Annotated[int, typer.Option(help="Open hypotheses; 1 is greedy.")] = 5,
+    beams: Beams = 5,
 ) -> None:
     """Draw what a model attends to, as one HTML page which needs no network, or as a picture.
 

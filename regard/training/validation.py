@@ -4,13 +4,13 @@ import math
 from contextlib import AbstractContextManager
 from itertools import islice
 
-import sacrebleu
 import torch
 
 from regard.data.loading import Batching, ordered
 from regard.data.parallel import Skipped
 from regard.data.store import PairStore
 from regard.decoding.translator import Translator
+from regard.evaluate.bleu import bleu
 from regard.objectives.translation import Translation
 from regard.training.run import Run, located
 
@@ -33,7 +33,7 @@ def measure(
         pairs = list(islice(text, run.plan.validate_sentences))
         outputs = translator.translate([pair.source for pair in pairs], beams=1, length_penalty=0.0)
         references = [pair.target for pair in pairs]
-        measures["bleu"] = sacrebleu.corpus_bleu(outputs, [references]).score
+        measures["bleu"] = bleu(outputs, references).value
         same = sum(output == reference for output, reference in zip(outputs, references, strict=True))
         measures["exact_match"] = 100.0 * same / len(references)
     return measures
