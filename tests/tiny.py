@@ -8,6 +8,8 @@ from torch import nn
 from regard.attention.packing import Packed
 from regard.models import MODELS
 
+TRANSLATING = [name for name, entry in MODELS.items() if entry.reads == "pairs"]
+WRITING = [name for name, entry in MODELS.items() if entry.reads == "text"]
 WORDS = 11
 END = 1
 

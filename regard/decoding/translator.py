@@ -16,7 +16,7 @@ from regard.attention.record import Attention, attentions
 from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
-from regard.models.saved import load_model, save_model
+from regard.models.saved import entry_of, load_model, read_config, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
 
@@ -63,6 +63,9 @@ class Translator:
     @classmethod
     def load(cls, folder: str | Path) -> "Translator":
         """The model and tokenizers in `folder`."""
+        name, _ = read_config(folder)
+        if entry_of(name).reads != "pairs":
+            raise ValueError(f"{folder} holds {name}, a language model, which does not translate")
         return cls(load_model(folder), *load_tokenizers(Path(folder)), length_penalty=load_search(Path(folder)))
 
     def save(self, folder: str | Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from regard.attention.attend import attend, weigh
 from regard.attention.masks import Mask
 from regard.attention.record import Attention
-from regard.layers.state import Hypotheses, WritingCache
+from regard.layers.state import FillingCache, Hypotheses, WritingCache
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,18 @@ def spread_heads(rows: Tensor, hypotheses: Hypotheses) -> Tensor:
 class MultiHeadAttention(HeadProjections):
     """Each position attends to positions of its own sequence (Vaswani et al. 2017, section 3.2.3)."""
 
-    def forward(self, x: Tensor, *, mask: Mask | None = None, cache: WritingCache | None = None) -> Tensor:
-        """x [B, T, D] attends to itself; with `cache`, rows [1, R, D] attend to their past in it, and to themselves."""
+    def forward(
+        self, x: Tensor, *, mask: Mask | None = None, cache: WritingCache | FillingCache | None = None
+    ) -> Tensor:
+        """x [B, T, D] attends to itself; rows [1, R, D] to their past in a cache which is written, and to themselves.
+
+        A cache which is filled takes in what a packed row [1, N, D] attends to.
+        """
         query, key, value = self.split(self.projection(x)).chunk(3, 1)
         if cache is None:
             return self.attend(query, key, value, mask)
         key, value = cache.write(key[0].transpose(0, 1), value[0].transpose(0, 1))
-        return self.attend(query, key, value, mask, cache.slots.hypotheses)
+        return self.attend(query, key, value, mask, cache.hypotheses)
 
 
 class SourceAttention(HeadProjections):

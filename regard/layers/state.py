@@ -4,7 +4,8 @@ The rows of a state are hypotheses, those of one sentence together. What belongs
 is kept once a sentence, however many hypotheses it has.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, Self
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from regard.attention.masks import Mask
+from regard.attention.packing import Packed
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +205,11 @@ class WritingCache(KeyValueCache):
         super().__init__(past._memory, past.sentences, past.length)
         self._turn, self.slots = past._turn, slots
 
+    @property
+    def hypotheses(self) -> Hypotheses:
+        """Whose positions are written: the queries' rows."""
+        return self.slots.hypotheses
+
     def write(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Take the keys and values of new positions [R, H, K] in; gives all, [B, H, P, K] each.
 
@@ -220,6 +227,36 @@ class WritingCache(KeyValueCache):
         memory.write(over=slots.overwrites)
         self._memory, self.length, self._turn = memory, slots.length, memory.turn
         return self.held()
+
+
+class FillingCache:
+    """Takes in the keys and values of whole sequences, while they attend to one another as a packed row.
+
+    Args:
+        text: the sequences.
+        reach: how many positions of each will be seen again, its last ones; None for all.
+    """
+
+    hypotheses: None = None  # the queries are no rows of hypotheses
+
+    def __init__(self, text: Packed, reach: int | None = None):
+        kept = text.lengths if reach is None else text.lengths.clamp(max=reach)
+        place = torch.arange(int(kept.max()))
+        self.is_kept = place < kept[:, None]  # [B, P]
+        self.positions = (text.lengths - kept)[:, None] + place  # of each place in its sequence
+        self._rows = (text.starts[:, None] + self.positions)[self.is_kept]
+        self.cache = KeyValueCache()
+
+    def write(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Take in the keys and values of all tokens [N, H, K]; gives them as [1, H, N, K]."""
+        self.cache = KeyValueCache.of(self._padded(key), self._padded(value))
+        return key.transpose(0, 1)[None], value.transpose(0, 1)[None]
+
+    def _padded(self, x: Tensor) -> Tensor:
+        """What is kept of packed [N, H, K], as [B, H, P, K] with zeros behind it."""
+        padded = x.new_zeros(*self.is_kept.shape, *x.shape[1:])
+        padded[self.is_kept.to(x.device)] = x[self._rows.to(x.device)]
+        return padded.transpose(1, 2)
 
 
 # Positions for which memory which grows has room at least.
@@ -275,12 +312,105 @@ class Tree:
         """The sentences of both."""
         return Tree(stacked(self.past, other.past, 2))
 
+    def keep(self, sentences: Tensor) -> "Tree":
+        """After `select`, what else is known of the sentences which stay."""
+        return self
+
     @property
     def mask(self) -> Mask | None:
         """Each hypothesis sees its past; None where all see all."""
         past = self.past
         first = past.shape[2] - past.shape[1]  # queries are counted as the last of the positions
         return None if bool(past.all()) else Mask(lambda b, h, i, j: past[b, i - first, j])
+
+
+@dataclass(frozen=True)
+class RecentTree(Tree):
+    """A tree whose hypotheses see their last `reach` positions alone, the newest included.
+
+    What is older is nobody's past, and new positions are written there: the cache grows no further than the reach.
+    """
+
+    positions: Tensor  # of what each place holds, in its sentence: [B, P]
+    lengths: Tensor  # positions which each sentence has, [B]
+    reach: int
+
+    def grow(self, hypotheses: Hypotheses) -> tuple["RecentTree", Slots]:
+        """As `Tree.grow`, when every hypothesis has let its oldest position go."""
+        is_near = self.positions > (self.lengths - self.reach)[:, None]
+        tree, slots = Tree(self.past & is_near[:, None]).grow(hypotheses)
+        positions = pad(self.positions, (0, hypotheses.beams))[:, : slots.length].clone()
+        positions[hypotheses.owners, slots.places] = self.lengths[hypotheses.owners]
+        return RecentTree(tree.past, positions, self.lengths + 1, self.reach), slots
+
+    def select(self, places: Tensor, hypotheses: Hypotheses) -> "RecentTree":
+        """Go on with the hypotheses which stood in `places`."""
+        return replace(self, past=super().select(places, hypotheses).past)
+
+    def keep(self, sentences: Tensor) -> "RecentTree":
+        """After `select`, what else is known of the sentences which stay."""
+        return replace(self, positions=self.positions[sentences], lengths=self.lengths[sentences])
+
+    def join(self, other: Tree) -> "RecentTree":
+        """The sentences of both."""
+        assert isinstance(other, RecentTree)
+        positions, lengths = stacked(self.positions, other.positions), torch.cat([self.lengths, other.lengths])
+        return RecentTree(super().join(other).past, positions, lengths, self.reach)
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """What a language model keeps of texts which it goes on with: keys and values of every layer.
+
+    A prompt is kept once, however many hypotheses go on from it.
+    """
+
+    hypotheses: Hypotheses
+    lengths: Tensor  # tokens which each text has, [B]
+    reaches: tuple[int | None, ...]  # how many positions each layer sees; None for all
+    trees: dict[int | None, Tree]  # by reach: whose past each position is
+    past: tuple[KeyValueCache, ...]  # one a layer
+    hidden: Tensor | None = None  # what the output layer reads at the last token of each prompt [B, D], at first
+
+    @classmethod
+    def of(cls, prompts: Packed, reaches: Sequence[int | None], filled: Sequence[FillingCache], hidden: Tensor) -> Self:
+        """The state after prompts which `filled` has taken in, one a layer; `hidden` is that of their last tokens."""
+        device, lengths, trees = hidden.device, prompts.lengths.to(hidden.device), {}
+        for reach, cache in zip(reaches, filled, strict=True):
+            past, positions = cache.is_kept[:, None].to(device), cache.positions.to(device)
+            trees[reach] = Tree(past) if reach is None else RecentTree(past, positions, lengths, reach)
+        first = Hypotheses.one_each(len(prompts), device)
+        return cls(first, lengths, tuple(reaches), trees, tuple(one.cache for one in filled), hidden)
+
+    def grow(self) -> tuple["Continuation", list[Mask | None], tuple[WritingCache, ...]]:
+        """Room for one more token of each hypothesis: the state which will hold it, each layer's mask and cache."""
+        grown = {reach: tree.grow(self.hypotheses) for reach, tree in self.trees.items()}
+        masks = {reach: tree.mask for reach, (tree, _) in grown.items()}
+        past = tuple(cache.at(grown[reach][1]) for cache, reach in zip(self.past, self.reaches, strict=True))
+        trees = {reach: tree for reach, (tree, _) in grown.items()}
+        state = replace(self, lengths=self.lengths + 1, trees=trees, past=past, hidden=None)
+        return state, [masks[reach] for reach in self.reaches], past
+
+    def select(self, rows: Tensor, hypotheses: Hypotheses, sentences: Tensor | None = None) -> "Continuation":
+        """Go on with `rows` as `hypotheses`."""
+        places = self.hypotheses.places[rows]
+        trees = {reach: tree.select(places, hypotheses) for reach, tree in self.trees.items()}
+        state = replace(self, hypotheses=hypotheses, trees=trees, hidden=None)
+        if sentences is None:
+            return state
+        trees = {reach: tree.keep(sentences) for reach, tree in trees.items()}
+        past = tuple(cache.select(sentences) for cache in self.past)
+        return replace(state, lengths=self.lengths[sentences], trees=trees, past=past)
+
+    def join(self, other: "Continuation") -> "Continuation":
+        """Both, to go on as one."""
+        return Continuation(
+            self.hypotheses.join(other.hypotheses),
+            torch.cat([self.lengths, other.lengths]),
+            self.reaches,
+            {reach: tree.join(other.trees[reach]) for reach, tree in self.trees.items()},
+            tuple(x.join(y) for x, y in zip(self.past, other.past, strict=True)),
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from regard.models.encoder_decoder import (
     EncoderDecoderConfig,
     PrintedEncoderDecoder,
 )
+from regard.models.gpt import GPT, GPT_SIZES, GPTConfig
+from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config
+from regard.models.gpt3 import GPT3, GPT3_SIZES, GPT3Config
 from regard.models.rnnsearch import RNNSEARCH_SIZES, RNNSearch, RNNSearchConfig
 from regard.models.seq2seq import SEQ2SEQ_SIZES, Seq2Seq, Seq2SeqConfig
 from regard.models.transformer import TRANSFORMER_SIZES, PreNormTransformer, Transformer, TransformerConfig
@@ -16,11 +19,12 @@ from regard.models.transformer import TRANSFORMER_SIZES, PreNormTransformer, Tra
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the library: its class, its configuration and the named sizes of it."""
+    """A model of the library: its class, its configuration, the named sizes of it, and what it is trained on."""
 
     model: Any
     config: Any
     sizes: dict[str, Any]
+    reads: str = "pairs"  # of source and target; or "text"
 
 
 MODELS: dict[str, Entry] = {
@@ -30,6 +34,9 @@ MODELS: dict[str, Entry] = {
     "rnnsearch": Entry(RNNSearch, RNNSearchConfig, RNNSEARCH_SIZES),
     "transformer": Entry(Transformer, TransformerConfig, TRANSFORMER_SIZES),
     "transformer-prenorm": Entry(PreNormTransformer, TransformerConfig, TRANSFORMER_SIZES),
+    "gpt": Entry(GPT, GPTConfig, GPT_SIZES, "text"),
+    "gpt2": Entry(GPT2, GPT2Config, GPT2_SIZES, "text"),
+    "gpt3": Entry(GPT3, GPT3Config, GPT3_SIZES, "text"),
 }
 
 __all__ = ["MODELS", "Entry"]

@@ -33,3 +33,27 @@ class TranslationModel(Protocol):
     def step(self, tokens: Tensor | None, state: Any) -> tuple[Tensor, Any]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""
         ...
+
+
+@runtime_checkable
+class LanguageModel(Protocol):
+    """A model of texts, from ids to the scores of what follows each of them."""
+
+    config: Any
+    output: nn.Linear  # hidden states to one score a token
+
+    def hidden(self, text: Packed) -> Tensor:
+        """What the output layer reads, at every token: [N, D]."""
+        ...
+
+    def __call__(self, text: Packed) -> Tensor:
+        """Scores of the token after each one, given it and those before it: [N, V]."""
+        ...
+
+    def start(self, prompts: Packed) -> State:
+        """Read the prompts; the state before the first new token."""
+        ...
+
+    def step(self, tokens: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """Last tokens [R], None at the first step -> scores of the next token [R, V], and the state after."""
+        ...

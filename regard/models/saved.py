@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.models import MODELS, Entry
+from regard.models.hugging_face import LAYOUTS
 from regard.storage.files import written_whole
 from regard.storage.names import did_you_mean
 from regard.storage.weights import read_tensors, write_tensors
@@ -75,8 +76,11 @@ def plain_weights(model: nn.Module) -> dict[str, Tensor]:
 def save_model(model: nn.Module, folder: str | Path) -> None:
     """Write config.json and model.safetensors into `folder`."""
     folder = Path(folder)
-    about = {"model_type": name_of(model), **dataclasses.asdict(model.config)}  # pyright: ignore[reportArgumentType]
-    write_tensors(folder / WEIGHTS, plain_weights(model))
+    name, weights = name_of(model), plain_weights(model)
+    values = dataclasses.asdict(model.config)  # pyright: ignore[reportArgumentType]
+    layout = LAYOUTS.get(name)
+    about = {"model_type": name, **values} if layout is None else layout.write_config(values)
+    write_tensors(folder / WEIGHTS, weights if layout is None else layout.write_tensors(weights))
     with written_whole(folder / CONFIG) as file:
         json.dump(about, file, indent=2)
         file.write("\n")
@@ -99,10 +103,13 @@ def read_config(folder: str | Path) -> tuple[str, Any]:
     if not isinstance(about, dict) or "model_type" not in about:
         raise ValueError(f"{path} names no model_type")
     name = str(about.pop("model_type"))
+    name = next((ours for ours, layout in LAYOUTS.items() if layout.model_type == name), name)
     try:
         entry = entry_of(name)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    if name in LAYOUTS:
+        about = LAYOUTS[name].read_config(about, str(path))
     return name, configured(entry.config, about, str(path))
 
 
@@ -114,11 +121,14 @@ def load_model(folder: str | Path) -> nn.Module:
         ValueError: if the files are damaged or do not belong together; every wrong tensor is listed.
     """
     name, config = read_config(folder)
-    tensors = read_tensors(Path(folder) / WEIGHTS)
+    path = Path(folder) / WEIGHTS
+    tensors = read_tensors(path)
+    if name in LAYOUTS:
+        tensors = LAYOUTS[name].read_tensors(tensors, str(path))
     state = torch.random.get_rng_state()
     model = MODELS[name].model(config)
     torch.random.set_rng_state(state)  # loading must not move the caller's randomness
-    fill(model, tensors, str(Path(folder) / WEIGHTS))
+    fill(model, tensors, str(path))
     return model.eval()
 
 

@@ -106,7 +106,10 @@ class Run:
     def build_config(self, source_vocabulary: int, target_vocabulary: int) -> Any:
         """The model's configuration for tokenizers of these sizes."""
         values = dict(self.model)
-        entry = entry_of(str(values.pop("kind", "")))
+        kind = str(values.pop("kind", ""))
+        entry = entry_of(kind)
+        if entry.reads != "pairs":
+            raise ValueError(f"model.kind={kind!r} is a language model, and a run trains on pairs of source and target")
         size = values.pop("size", "")
         if size not in entry.sizes:
             raise ValueError(f"model.size must be one of {', '.join(entry.sizes)}, got {size!r}")

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from tiny import pairs, sentences, tiny
+from tiny import TRANSLATING, pairs, sentences, tiny
 from torch import nn
 from torch.testing import assert_close
 
@@ -12,9 +12,8 @@ from regard.attention.attend import kernel
 from regard.attention.packing import Packed
 from regard.attention.record import attentions, recording, without_heads
 from regard.layers.attention import MultiHeadAttention
-from regard.models import MODELS
 
-ATTENTIVE = [name for name in MODELS if any(True for m in tiny(name).modules() if hasattr(m, "recorded"))]
+ATTENTIVE = [name for name in TRANSLATING if any(True for m in tiny(name).modules() if hasattr(m, "recorded"))]
 FEW = Packed.of(sentences(3, 2)), Packed.of(sentences(2, 4))
 TRANSFORMERS = [name for name in ATTENTIVE if name.startswith("transformer")]
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import END, sentences, tiny
+from tiny import END, TRANSLATING, sentences, tiny
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
 from regard.attention.record import recording
 from regard.decoding.beam import Entering, Ranking, _largest, beam_search
 from regard.layers.state import Hypotheses
-from regard.models import MODELS
 
 
 def search(step, state, *, longest, is_source=None, **options):
@@ -118,7 +117,7 @@ def every_sentence(model, source, words, longest):
     return {s: float(own.sum()) for s, own in zip(all_of_them, target.unpack(logs), strict=True)}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 @pytest.mark.parametrize("ranking", [Ranking(), Ranking(0.6)])
 def test_beam_of_full_width_equals_exhaustive_search(name, ranking):
     model, source, words, longest = tiny(name, words=5), [3, 4, 1], 5, 4
@@ -185,7 +184,7 @@ def test_a_longer_sentence_may_win_by_the_length_penalty():
         assert found.tokens == words
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 @pytest.mark.parametrize("seed", range(3))
 def test_one_beam_follows_the_best_word(name, seed):
     model, texts = tiny(name, seed=seed), sentences(5, 2, 9, seed=seed)
@@ -211,7 +210,7 @@ def test_one_beam_follows_the_best_word(name, seed):
             assert ours.log_probability == pytest.approx(log, abs=1e-8)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 def test_a_batch_is_searched_as_each_sentence_by_itself(name):
     model, texts = tiny(name), sentences(5, 1, 9, 3)
     limits, options = torch.tensor([6, 9, 1, 12]), {"end": END, "beams": 3, "ranking": Ranking(0.6), "best": 3}
@@ -224,7 +223,7 @@ def test_a_batch_is_searched_as_each_sentence_by_itself(name):
 
 
 @pytest.mark.parametrize("best", [1, 3])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 def test_batches_which_join_a_search_are_found_as_by_themselves(name, best):
     model, texts = tiny(name, seed=best), sentences(9, 7, 5, 5, 3, 2, 8, 1, 4, 1, 6)
     limits = [14, 3, 9, 12, 1, 7, 2, 11, 5, 13, 8]
@@ -248,7 +247,7 @@ def test_batches_which_join_a_search_are_found_as_by_themselves(name, best):
     assert best == 1 or max(most) > 4  # and some were at work together
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 def test_hypotheses_are_sorted_distinct_within_the_limit_and_truly_scored(name):
     model, texts = tiny(name), sentences(5, 1, 9)
     limits = torch.tensor([6, 9, 4])

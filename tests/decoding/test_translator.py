@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from tiny import tiny
+from tiny import TRANSLATING, tiny
 from torch.testing import assert_close
 
 import regard
@@ -14,6 +14,7 @@ from regard.attention.record import attentions, recording, without_heads
 from regard.decoding.threads import side_by_side
 from regard.decoding.translator import Translator, _batches
 from regard.models import MODELS
+from regard.models.saved import save_model
 from regard.text.tokenizer import SPECIAL, Tokenizer
 
 SOURCES = ["a b c d e", "b", "", "c c c a", "e d c b a e d c b a", "a", "d e", "b b a e c d"]
@@ -33,7 +34,7 @@ def translator(name: str, *, joint: bool | None = None, seed: int = 0) -> Transl
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 def test_neither_order_nor_batches_change_a_translation(name, beams):
     model, order = translator(name), list(range(len(SOURCES)))
     options = {"beams": beams, "longest": 9}
@@ -92,7 +93,7 @@ def test_what_goes_wrong_in_a_thread_is_raised_and_stops_the_others(two_threads)
     assert torch.get_num_threads() == 2
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 def test_threads_change_nothing(name, two_threads):
     model, options = translator(name), {"beams": 3, "longest": 9, "batch": 12}
     side = model.search(SOURCES, **options)
@@ -114,7 +115,7 @@ def test_what_holds_in_this_thread_holds_for_every_batch(two_threads):
         assert model._threads() == 1
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRANSLATING)
 def test_a_score_is_the_sum_of_the_steps_log_probabilities(name):
     model = translator(name)
     scores = model.score(SOURCES, TARGETS)
@@ -287,3 +288,9 @@ def test_a_damaged_search_file_is_named(text, tmp_path):
     (tmp_path / "search.json").write_text(text)
     with pytest.raises(ValueError, match=r"search\.json (is not JSON|must hold).*regard tune"):
         regard.load(tmp_path)
+
+
+def test_a_language_model_is_not_taken_for_a_translator(tmp_path):
+    save_model(tiny("gpt2"), tmp_path)
+    with pytest.raises(ValueError, match="holds gpt2, a language model, which does not translate"):
+        Translator.load(tmp_path)

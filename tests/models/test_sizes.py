@@ -58,3 +58,46 @@ def test_rnnsearch():
     wanted += 2 * pieces * (width + rank + 2 * width) + 2 * pieces
     wanted += pieces * rank + rank * words + words
     assert parameters("rnnsearch", "paper") == wanted
+
+
+def gpt(words, context, width, depth):
+    """Two tables; in each layer attention, a feed-forward of four widths and two norms, all with biases."""
+    layer = 4 * width**2 + 4 * width + 8 * width**2 + 5 * width + 4 * width
+    return (words + context) * width + depth * layer
+
+
+def test_gpt():
+    assert parameters("gpt", "117M") == gpt(40478, 512, 768, 12) == 116_534_784
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "depth", "count"),
+    [
+        ("124M", 768, 12, 124_439_808),
+        ("355M", 1024, 24, 354_823_168),
+        ("774M", 1280, 36, 774_030_080),
+        ("1558M", 1600, 48, 1_557_611_200),
+    ],
+)
+def test_gpt2(size, width, depth, count):
+    assert parameters("gpt2", size) == gpt(50257, 1024, width, depth) + 2 * width == count
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "depth"),
+    [
+        ("125M", 768, 12),
+        ("350M", 1024, 24),
+        ("760M", 1536, 24),
+        ("1.3B", 2048, 24),
+        ("2.7B", 2560, 32),
+        ("6.7B", 4096, 32),
+        ("13B", 5120, 40),
+        ("175B", 12288, 96),
+    ],
+)
+def test_gpt3(size, width, depth):
+    count = gpt(50257, 2048, width, depth) + 2 * width
+    assert parameters("gpt3", size) == count
+    named = float(size[:-1]) * {"M": 1e6, "B": 1e9}[size[-1]]
+    assert abs(count / named - 1) < 0.02

@@ -37,6 +37,7 @@ def test_settings_change_a_recipe():
         ("plann.steps=5", "unknown key 'plann'; did you mean 'plan'"),
         ("model.dropouts=0.5", "unknown key 'dropouts'; did you mean 'dropout'"),
         ("model.kind=transformr", "did you mean 'transformer'"),
+        ("model.kind=gpt2", "model.kind='gpt2' is a language model"),
         ("model=3", "model must be a table, got 3"),
         ("plan.optimiser=adm", "did you mean 'adam'"),
         ("plan.steps=many", "plan: steps must be of type int, got 'many'"),

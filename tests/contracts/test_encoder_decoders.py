@@ -1,11 +1,11 @@
-"""What holds for every model of the registry; a new entry is tested by being there."""
+"""What holds for every encoder-decoder of the registry; a new entry is tested by being there."""
 
 import dataclasses
 import json
 
 import pytest
 import torch
-from tiny import END, WORDS, pairs, sentences, tiny, tiny_config
+from tiny import END, TRANSLATING, WORDS, pairs, sentences, tiny, tiny_config
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
@@ -15,7 +15,7 @@ from regard.models.protocols import TranslationModel
 from regard.models.saved import configured, load_model, name_of, save_model
 from regard.objectives.translation import Translation
 
-pytestmark = pytest.mark.parametrize("name", MODELS)
+pytestmark = pytest.mark.parametrize("name", TRANSLATING)
 EXACT = {"atol": 1e-9, "rtol": 1e-9}  # float64, scores of some tens, other orders of summation
 
 

@@ -1,0 +1,141 @@
+"""GPT: Improving Language Understanding by Generative Pre-Training.
+
+Alec Radford, Karthik Narasimhan, Tim Salimans, Ilya Sutskever, 2018. The Transformer's decoder without a source,
+trained to predict the next token of books, and then tuned for tasks.
+
+Details which the paper leaves open are those of the authors' code (finetune-transformer-lm): biases everywhere, the
+tanh form of GELU, layer norms with epsilon 1e-5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from regard.attention.masks import Mask, banded, causal, documents
+from regard.attention.packing import Packed
+from regard.layers.attention import MultiHeadAttention
+from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
+from regard.layers.dropout import Dropout
+from regard.layers.initialise import normal
+from regard.layers.state import Continuation, FillingCache
+
+EPSILON = 1e-5  # of layer norms, from the code
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """Sizes, section 4.1."""
+
+    vocabulary: int = 40478  # 40,000 merges, and what they start from
+    context: int = 512  # positions which have an embedding
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    dropout: float = 0.1  # of embeddings, attention weights and residual branches
+
+
+GPT_SIZES = {
+    "117M": GPTConfig(),
+    "tiny": GPTConfig(vocabulary=256, context=64, width=64, depth=2, heads=4),
+}
+
+
+class GPT(nn.Module):
+    """A stack of post-norm blocks which predicts the next token (section 3.1, equation 2)."""
+
+    layer: type[PostNormBlock | PreNormBlock] = PostNormBlock
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.config = c = config
+        self.token, self.position = nn.Embedding(c.vocabulary, c.width), nn.Embedding(c.context, c.width)
+        self.dropout = Dropout(c.dropout)
+        self.blocks = Stack(self.block() for _ in range(c.depth))
+        self.end = self.last_norm()
+        self.output = nn.Linear(c.width, c.vocabulary, bias=False)
+        self.output.weight = self.token.weight  # W_e in both lines of equation 2
+        self.initialise()
+
+    def block(self) -> PostNormBlock | PreNormBlock:
+        """One layer: masked self-attention, and a feed-forward of four times the width."""
+        c = self.config
+        attention = MultiHeadAttention(c.width, c.heads, dropout=c.dropout)
+        feed_forward = FeedForward(c.width, 4 * c.width, partial(gelu, approximate="tanh"))
+        return self.layer(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+
+    def last_norm(self) -> nn.Module:
+        """What follows the last block: nothing."""
+        return nn.Identity()
+
+    def initialise(self) -> None:
+        """Weights N(0, 0.02), biases zero (section 4.1)."""
+        normal([parameter for parameter in self.parameters() if parameter.ndim > 1], 0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def reaches(self) -> list[int | None]:
+        """How many positions each layer sees, the own one included; None for all."""
+        return [None] * self.config.depth
+
+    def masks(self) -> list[Mask]:
+        """What each layer may see of its own sequence."""
+        return [causal() if reach is None else banded(reach) for reach in self.reaches()]
+
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Ids and their positions, [N] each -> [N, D]."""
+        return self.dropout(self.token(tokens) + self.position(positions))
+
+    def hidden(self, text: Packed) -> Tensor:
+        """What the output layer reads, at every token: [N, D].
+
+        Raises:
+            ValueError: if a sequence is longer than the context, or an id lies outside the vocabulary.
+        """
+        return self._read(text, [None] * len(self.blocks))
+
+    def forward(self, text: Packed) -> Tensor:
+        """Scores of the token after each one, given it and those before it: [N, V]."""
+        return self.output(self.hidden(text))
+
+    def start(self, prompts: Packed) -> Continuation:
+        """Read the prompts; the state before the first new token."""
+        filling = [FillingCache(prompts, reach) for reach in self.reaches()]
+        hidden = self._read(prompts, filling)[prompts.starts + prompts.lengths - 1]
+        return Continuation.of(prompts, self.reaches(), filling, hidden)
+
+    def step(self, tokens: Tensor | None, state: Continuation) -> tuple[Tensor, Continuation]:
+        """Last tokens [R], None at the first step -> scores of the next token [R, V], and the state after."""
+        if tokens is None:
+            if state.hidden is None:
+                raise ValueError("only the first step after a prompt needs no token")
+            return self.output(state.hidden), state
+        positions = state.lengths[state.hypotheses.owners]
+        self._check(tokens, int(state.lengths.max()) + 1)
+        x = self.embed(tokens, positions)[None]
+        state, masks, caches = state.grow()
+        for block, mask, cache in zip(self.blocks, masks, caches, strict=True):
+            x = block(x, mask=mask, cache=cache)
+        return self.output(self.end(x)[0]), state
+
+    def _read(self, text: Packed, caches: Sequence[FillingCache | None]) -> Tensor:
+        """The hidden states [N, D] of packed sequences, whose keys and values `caches` take in."""
+        self._check(text.tokens, int(text.lengths.max()))
+        x, own = self.embed(text.tokens, text.positions)[None], documents(text.lengths)
+        for block, mask, cache in zip(self.blocks, self.masks(), caches, strict=True):
+            x = block(x, mask=mask & own, cache=cache)
+        return self.end(x)[0]
+
+    def _check(self, tokens: Tensor, length: int) -> None:
+        """Refuse what has no embedding."""
+        c = self.config
+        if length > c.context:
+            raise ValueError(f"a sequence of {length} tokens does not fit into the context of {c.context} positions")
+        if not tokens.is_cuda and len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < c.vocabulary:
+            raise ValueError(
+                f"ids must lie in 0 to {c.vocabulary - 1}, got {int(tokens.min())} to {int(tokens.max())}; is this "
+                "the model's own tokenizer?"
+            )
