@@ -55,7 +55,13 @@ class HeadProjections(Attention):
         return key, value
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Mask | None, hypotheses: Hypotheses | None = None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Mask | None,
+        hypotheses: Hypotheses | None = None,
+        bias: Tensor | None = None,
     ) -> Tensor:
         """Heads [B, H, T, K] attend to heads [B, H, S, K]: [B, T, D].
 
@@ -64,7 +70,8 @@ class HeadProjections(Attention):
         if hypotheses is not None:
             query = spread_heads(query, hypotheses)
         dropout = self.dropout if self.training else 0.0
-        result = self.merge(self.keep(attend(query, key, value, mask=mask, dropout=dropout, record=self.recorded)))
+        heads = attend(query, key, value, mask=mask, bias=bias, dropout=dropout, record=self.recorded)
+        result = self.merge(self.keep(heads))
         return self.output(result if hypotheses is None else hypotheses.gather(result)[None])
 
 
@@ -96,6 +103,68 @@ class SourceAttention(HeadProjections):
     def forward(self, x: Tensor, source: Source) -> Tensor:
         """x [B, T, D], or rows [1, R, D] of `source.hypotheses`, attends to the source."""
         return self.attend(self.project(x, 0, 1), source.key, source.value, source.mask, source.hypotheses)
+
+
+class RelativeAttention(HeadProjections):
+    """Scores from content and from distance, with learned biases u and v (Dai et al. 2019, section 3.3).
+
+    score_ij = ((q_i + u) k_j + (q_i + v) r_{i-j}) / sqrt(K)
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0):
+        super().__init__(width, heads, dropout=dropout, bias=False)
+        self.distance = nn.Linear(width, width, bias=False)  # W_{k,R}
+        self.content_bias = nn.Parameter(torch.zeros(heads, width // heads))  # u
+        self.distance_bias = nn.Parameter(torch.zeros(heads, width // heads))  # v
+
+    def distance_keys(self, distances: Tensor) -> Tensor:
+        """What encoded distances [P, D] are compared by: [1, H, P, K]."""
+        return self.split(self.distance(distances)[None])
+
+    def forward(self, x: Tensor, *, past: "Segment | Steps", mask: Mask | None = None) -> Tensor:
+        """x [B, T, D] attends to its past and itself; rows [1, R, D] of hypotheses, where `past` is `Steps`.
+
+        The mask must be causal: what lies ahead has no distance.
+        """
+        query, scale = self.project(x, 0, 1), (self.width // self.heads) ** -0.5
+        if isinstance(past, Segment):
+            key, value = self.keys_and_values(torch.cat([past.memory, x], 1))
+            by_distance = (query + self.distance_bias[:, None]) @ self.distance_keys(past.distances).mT
+            bias, hypotheses = shifted(by_distance) * scale, None
+        else:
+            key, value = (y[0].transpose(0, 1) for y in self.keys_and_values(x))
+            key, value = past.cache.write(key, value)
+            hypotheses = past.cache.hypotheses
+            by_distance = spread_heads(query + self.distance_bias[:, None], hypotheses) @ past.keys.mT
+            apart = past.apart[:, None, None].expand(*by_distance.shape[:3], -1)
+            bias = by_distance.gather(-1, apart) * scale
+        return self.attend(query + self.content_bias[:, None], key, value, mask, hypotheses, bias)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What a segment of T tokens follows: the layer's memory [B, M, D], and the encodings of M + T - 1 down to 0."""
+
+    memory: Tensor
+    distances: Tensor  # [M + T, D]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a single new token of each hypothesis follows: a cache, and how far away each of its places is."""
+
+    cache: WritingCache
+    keys: Tensor  # of the distances 0, 1, ...: [1, H, P, K]
+    apart: Tensor  # distance of each place of the cache, [B, places]
+
+
+def shifted(scores: Tensor) -> Tensor:
+    """Scores by distance, S - 1 down to 0, as scores by key: [B, H, T, S] each (Dai et al. 2019, appendix B).
+
+    Row i moves to the left by T - 1 - i places; what moves in from the right belongs to keys which lie ahead.
+    """
+    T, S = scores.shape[-2:]
+    return nn.functional.pad(scores, (1, 0)).flatten(-2)[..., T:].unflatten(-1, (T, S))
 
 
 class AdditiveAttention(Attention):

@@ -16,18 +16,21 @@ class Stack(nn.ModuleList, Generic[Layer]):
     def __iter__(self) -> Iterator[Layer]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().__iter__()  # pyright: ignore[reportReturnType]
 
+    def __getitem__(self, number: int) -> Layer:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return super().__getitem__(number)  # pyright: ignore[reportReturnType]
+
 
 class FeedForward(nn.Module):
-    """Two linear maps with a non-linearity between (Vaswani et al. 2017, equation 2)."""
+    """Two linear maps with a non-linearity between (Vaswani et al. 2017, equation 2), and dropout after it if asked."""
 
-    def __init__(self, width: int, hidden: int, activation: Callable[[Tensor], Tensor]):
+    def __init__(self, width: int, hidden: int, activation: Callable[[Tensor], Tensor], *, dropout: float = 0.0):
         super().__init__()
         self.expand, self.contract = nn.Linear(width, hidden), nn.Linear(hidden, width)
-        self.activation = activation
+        self.activation, self.dropout = activation, Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., D] -> [..., D]."""
-        return self.contract(self.activation(self.expand(x)))
+        return self.contract(self.dropout(self.activation(self.expand(x))))
 
 
 class PostNormBlock(nn.Module):

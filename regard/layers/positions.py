@@ -16,3 +16,11 @@ def sinusoids(positions: Tensor, width: int) -> Tensor:
     rates = torch.exp(torch.arange(0, width, 2, device=positions.device) * (-math.log(10000.0) / width))
     angles = positions[..., None] * rates
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
+
+
+def distances(positions: Tensor, width: int) -> Tensor:
+    """Distances [...] -> [..., D]: all sines, then all cosines, of distance / 10000^(2i/D).
+
+    Dai et al. 2019, section 3.3, in the order of their code. `width` must be even.
+    """
+    return sinusoids(positions, width).unflatten(-1, (-1, 2)).transpose(-1, -2).flatten(-2)

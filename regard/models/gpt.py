@@ -21,6 +21,7 @@ from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.state import Continuation, FillingCache
+from regard.layers.vocabulary import require_known
 
 EPSILON = 1e-5  # of layer norms, from the code
 
@@ -131,11 +132,8 @@ class GPT(nn.Module):
 
     def _check(self, tokens: Tensor, length: int) -> None:
         """Refuse what has no embedding."""
-        c = self.config
-        if length > c.context:
-            raise ValueError(f"a sequence of {length} tokens does not fit into the context of {c.context} positions")
-        if not tokens.is_cuda and len(tokens) and not 0 <= int(tokens.min()) <= int(tokens.max()) < c.vocabulary:
+        if length > self.config.context:
             raise ValueError(
-                f"ids must lie in 0 to {c.vocabulary - 1}, got {int(tokens.min())} to {int(tokens.max())}; is this "
-                "the model's own tokenizer?"
+                f"a sequence of {length} tokens does not fit into the context of {self.config.context} positions"
             )
+        require_known(tokens, self.config.vocabulary)

@@ -40,7 +40,7 @@ class LanguageModel(Protocol):
     """A model of texts, from ids to the scores of what follows each of them."""
 
     config: Any
-    output: nn.Linear  # hidden states to one score a token
+    output: nn.Module  # hidden states [N, D] to one score a token [N, V]
 
     def hidden(self, text: Packed) -> Tensor:
         """What the output layer reads, at every token: [N, D]."""

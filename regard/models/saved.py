@@ -48,6 +48,9 @@ def configured(kind: type, values: dict[str, Any], place: str) -> Any:
             hint = did_you_mean(key, fields) or f"; the keys are {', '.join(fields)}"
             raise ValueError(f"{place}: unknown key {key!r}{hint}")
         default = fields[key].default
+        if isinstance(default, tuple) and isinstance(value, list):  # JSON and TOML know no tuples
+            values = {**values, key: tuple(value)}
+            continue
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             continue
         if default is not dataclasses.MISSING and default is not None and type(value) is not type(default):
