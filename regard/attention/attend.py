@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from regard.attention.masks import Causal, Documents, Mask
+from regard.attention.masks import Causal, Documents, Mask, Pattern
+from regard.attention.sparse import sparse
 
 KERNELS = ("fastest", "reference", "flex")
 
@@ -64,9 +65,13 @@ def attend(
         return _flex(query, key, value, mask, bias, dropout)
     if mask is not None and bias is None:
         packed = [part for part in mask.parts if isinstance(part, Documents)]
-        causal = [part for part in mask.parts if isinstance(part, Causal)]
-        if len(packed) == 1 and len(packed) + len(causal) == len(mask.parts) and (not causal or packed[0].is_square):
-            return _variable_length(query, key, value, packed[0], bool(causal), dropout)
+        patterns = [part for part in mask.parts if isinstance(part, Pattern)]
+        if len(packed) <= 1 and len(patterns) <= 1 and len(packed) + len(patterns) == len(mask.parts):
+            pattern = patterns[0] if patterns else None
+            if packed and (pattern is None or packed[0].is_square):
+                return _variable_length(query, key, value, packed[0], pattern, dropout)
+            if pattern is not None and not packed and _FEW < query.shape[-2] == key.shape[-2]:
+                return sparse(query, key, value, pattern, dropout)
     return _sdpa(query, key, value, mask, bias, dropout)
 
 
@@ -113,8 +118,6 @@ def _sdpa(query, key, value, mask, bias, dropout):
         if bias is None and (added := mask.bias(B, H, T, S, query.device)) is not None:
             return _plain(query, key, value, added, dropout)
         return _reference(query, key, value, mask, bias, dropout)
-    if type(mask) is Causal and bias is None and T == S:
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
     allowed = None if mask is None else mask.dense(B, H, T, S, query.device)
     if bias is not None:
         allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
@@ -129,17 +132,18 @@ def _plain(query, key, value, bias, dropout):
     return F.dropout(scores.softmax(-1).type_as(value), dropout) @ value
 
 
-def _variable_length(query, key, value, packed, causal, dropout):
+def _variable_length(query, key, value, packed, pattern, dropout):
     """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
-    if query.is_cuda and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
-        return _flash_variable_length(query, key, value, packed, causal)
+    is_plain = pattern is None or type(pattern) is Causal
+    if query.is_cuda and is_plain and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
+        return _flash_variable_length(query, key, value, packed, pattern is not None)
     blocks = packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
     padded = (side.pad(x[0].transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True))
     results = []
     for group, *parts in zip(blocks.groups, *padded, strict=True):
         queries, keys, values = (x.transpose(1, 2) for x in parts)  # [G, H, T, K]
-        result = _block(queries, keys, values, group.bias(causal, query.device), dropout)
+        result = _block(queries, keys, values, group, pattern, dropout)
         results.append(result.transpose(1, 2))
     return blocks.queries.pack(results).transpose(0, 1)[None]
 
@@ -148,9 +152,13 @@ def _variable_length(query, key, value, packed, causal, dropout):
 _SMALL = 96 * 96
 
 
-def _block(query, key, value, bias, dropout):
+def _block(query, key, value, group, pattern, dropout):
     """One padded block, [G, H, T, K]."""
-    if query.is_cuda or query.shape[-2] * key.shape[-2] > _SMALL:
+    is_large = query.is_cuda or query.shape[-2] * key.shape[-2] > _SMALL
+    if is_large and pattern is not None:  # what follows a shorter sequence is no past of its own
+        return sparse(query, key, value, pattern, dropout)
+    bias = group.bias(pattern, query.shape[1], query.device)
+    if is_large:
         bias = bias if bias is None else bias.to(query.dtype)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
     return _plain(query, key, value, bias, dropout)

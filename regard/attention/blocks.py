@@ -5,6 +5,7 @@ The blocks of all groups lie end to end, so that one copy takes a packed row the
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,16 +99,18 @@ class Group:
     keys: int
     key_lengths: Tensor
 
-    def bias(self, causal: bool, device: torch.device) -> Tensor | None:
-        """What to add to the scores of the block, [size | 1, 1, T | 1, S]: 0 where a query may look, else -inf."""
-        key = (causal, device)
+    def bias(self, pattern: Any, heads: int, device: torch.device) -> Tensor | None:
+        """What to add to the scores of the block, [size | 1, H | 1, T | 1, S]: 0 where a query may look, else -inf.
+
+        A pattern looks back from its own place; a place behind a shorter sequence is no past of its own.
+        """
+        key = (pattern, device)
         if key not in self._bias:
             is_key = torch.arange(self.keys) < self.key_lengths[:, None]
-            allowed = None if is_key.all() else is_key[:, None, None, :]
-            if causal:
-                below = torch.ones(self.queries, self.keys, dtype=torch.bool).tril()
-                allowed = below[None, None] if allowed is None else allowed & below
-                # an empty place of the queries may look at its block's first key, so that no row is empty
+            if pattern is not None:
+                allowed = pattern.dense(1, heads, self.queries, self.keys)
+            else:
+                allowed = None if is_key.all() else is_key[:, None, None, :]
             bias = None if allowed is None else torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf).to(device)
             self._bias[key] = bias
         return self._bias[key]

@@ -7,7 +7,7 @@ tensor, the compiled kernel and the picture. A conjunction keeps its `parts`, by
 Queries are the last T of S positions, as when a decoder continues a sequence whose keys it keeps.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -81,17 +81,89 @@ class Conjunction(Mask):
         return self._parts  # pyright: ignore[reportAttributeAccessIssue]
 
     def _all(self, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        first, *rest = (part.allows(b, h, i, j) for part in self.parts)
-        for allowed in rest:
-            first = first & allowed
-        return first
+        packed = [part for part in self.parts if isinstance(part, Documents) and part.is_square]
+        result = None
+        for part in self.parts:
+            places = packed[0].inside(i, j) if packed and isinstance(part, Pattern) else (i, j)
+            allowed = part.allows(b, h, *places)
+            result = allowed if result is None else result & allowed
+        assert result is not None
+        return result
 
 
-class Causal(Mask):
+class Pattern(Mask):
+    """What a position sees of its past, by where both stand; in packed sequences, where they stand in their own."""
+
+
+class Causal(Pattern):
     """Each position sees itself and the past."""
 
     def __init__(self):
         super().__init__(lambda b, h, i, j: j <= i)
+
+
+class Banded(Pattern):
+    """The last `width` positions, itself included (Brown et al. 2020, section 2.1)."""
+
+    def __init__(self, width: int):
+        super().__init__(lambda b, h, i, j: (j <= i) & (i - j < width))
+        object.__setattr__(self, "width", _positive("width", width))
+
+    width: int
+
+
+class Strided(Pattern):
+    """Every `stride`-th past position, itself included (Child et al. 2019, section 4.2)."""
+
+    def __init__(self, stride: int):
+        super().__init__(lambda b, h, i, j: (j <= i) & ((i - j) % stride == 0))
+        object.__setattr__(self, "stride", _positive("stride", stride))
+
+    stride: int
+
+
+class Fixed(Pattern):
+    """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.2)."""
+
+    def __init__(self, stride: int, summary: int):
+        super().__init__(
+            lambda b, h, i, j: (j <= i) & ((j // stride == i // stride) | (j % stride >= stride - summary))
+        )
+        object.__setattr__(self, "stride", _positive("stride", stride))
+        object.__setattr__(self, "summary", _positive("summary", summary))
+        if summary > stride:
+            raise ValueError(f"a block of {stride} cells has no {summary} to sum it up")
+
+    stride: int
+    summary: int
+
+
+class PerHead(Pattern):
+    """The heads in equal parts, each part with a pattern of its own (Child et al. 2019, section 4.3)."""
+
+    def __init__(self, heads: int, patterns: Sequence[Pattern]):
+        if not patterns or heads % len(patterns):
+            raise ValueError(f"{heads} heads cannot be shared out evenly among {len(patterns)} patterns")
+        super().__init__(self._own)
+        object.__setattr__(self, "heads", heads)
+        object.__setattr__(self, "patterns", tuple(patterns))
+
+    heads: int
+    patterns: tuple[Pattern, ...]
+
+    def _own(self, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        share = self.heads // len(self.patterns)
+        result = (h < 0) & (i < j)
+        for number, pattern in enumerate(self.patterns):
+            result = result | ((h // share == number) & pattern.allows(b, h, i, j))
+        return result
+
+
+def _positive(name: str, value: int) -> int:
+    """The value, if a mask can have it."""
+    if value < 1:
+        raise ValueError(f"{name} must be 1 or more, got {value}")
+    return value
 
 
 class Documents(Mask):
@@ -125,6 +197,13 @@ class Documents(Mask):
         queries, keys = (side.to(i.device) for side in self._sequences)
         return queries[i - (len(keys) - len(queries))] == keys[j]  # i counts from the lower right corner
 
+    def inside(self, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
+        """Where places of a row stand in their own sequences, of a mask whose sides are equal."""
+        starts = self.key_lengths.cumsum(0) - self.key_lengths
+        inside = torch.arange(int(self.key_lengths.sum())) - starts.repeat_interleave(self.key_lengths)
+        inside = inside.to(i.device)
+        return inside[i], inside[j]
+
     @cached_property
     def blocks(self) -> Blocks:
         """The sequences in groups of like length, for kernels which compute a group as one padded block."""
@@ -134,7 +213,7 @@ class Documents(Mask):
 CAUSAL = Causal()
 
 
-def causal() -> Mask:
+def causal() -> Causal:
     """Each position sees itself and the past."""
     return CAUSAL
 
@@ -149,19 +228,19 @@ def padding(is_token: Tensor) -> Mask:
     return Mask(lambda b, h, i, j: is_token[b, j])
 
 
-def banded(width: int) -> Mask:
+def banded(width: int) -> Banded:
     """The last `width` positions, itself included (Brown et al. 2020, section 2.1)."""
-    return Mask(lambda b, h, i, j: (j <= i) & (i - j < width))
+    return Banded(width)
 
 
-def strided(stride: int) -> Mask:
-    """Every `stride`-th past position (Child et al. 2019, section 4.2)."""
-    return Mask(lambda b, h, i, j: (j <= i) & ((i - j) % stride == 0))
+def strided(stride: int) -> Strided:
+    """Every `stride`-th past position, itself included (Child et al. 2019, section 4.2)."""
+    return Strided(stride)
 
 
-def fixed(stride: int, summary: int) -> Mask:
+def fixed(stride: int, summary: int) -> Fixed:
     """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.2)."""
-    return Mask(lambda b, h, i, j: (j <= i) & ((j // stride == i // stride) | (j % stride >= stride - summary)))
+    return Fixed(stride, summary)
 
 
 def permuted(order: Tensor, *, sees_itself: bool) -> Mask:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from regard.attention.masks import Mask
+from regard.attention.masks import Banded, Causal, Mask, Pattern
 from regard.attention.packing import Packed
 
 
@@ -234,13 +234,14 @@ class FillingCache:
 
     Args:
         text: the sequences.
-        reach: how many positions of each will be seen again, its last ones; None for all.
+        pattern: what a later position will see of its past; of a band the last positions are kept alone.
     """
 
     hypotheses: None = None  # the queries are no rows of hypotheses
 
-    def __init__(self, text: Packed, reach: int | None = None):
-        kept = text.lengths if reach is None else text.lengths.clamp(max=reach)
+    def __init__(self, text: Packed, pattern: Pattern):
+        self.pattern = pattern
+        kept = text.lengths.clamp(max=pattern.width) if isinstance(pattern, Banded) else text.lengths
         place = torch.arange(int(kept.max()))
         self.is_kept = place < kept[:, None]  # [B, P]
         self.positions = (text.lengths - kept)[:, None] + place  # of each place in its sequence
@@ -325,37 +326,50 @@ class Tree:
 
 
 @dataclass(frozen=True)
-class RecentTree(Tree):
-    """A tree whose hypotheses see their last `reach` positions alone, the newest included.
+class PatternTree(Tree):
+    """A tree whose hypotheses see a pattern of their past.
 
-    What is older is nobody's past, and new positions are written there: the cache grows no further than the reach.
+    What lies outside a band is nobody's past any more, and new positions are written there: the cache of a banded layer
+    grows no further than its band.
     """
 
-    positions: Tensor  # of what each place holds, in its sentence: [B, P]
-    lengths: Tensor  # positions which each sentence has, [B]
-    reach: int
+    positions: Tensor  # of what each place holds, in its text: [B, P]
+    lengths: Tensor  # positions which each text has, [B]
+    pattern: Pattern
 
-    def grow(self, hypotheses: Hypotheses) -> tuple["RecentTree", Slots]:
-        """As `Tree.grow`, when every hypothesis has let its oldest position go."""
-        is_near = self.positions > (self.lengths - self.reach)[:, None]
-        tree, slots = Tree(self.past & is_near[:, None]).grow(hypotheses)
+    def grow(self, hypotheses: Hypotheses) -> tuple["PatternTree", Slots]:
+        """As `Tree.grow`; each hypothesis lets go what it cannot see again."""
+        past = self.past
+        if isinstance(self.pattern, Banded):
+            past = past & (self.positions > (self.lengths - self.pattern.width)[:, None])[:, None]
+        tree, slots = Tree(past).grow(hypotheses)
         positions = pad(self.positions, (0, hypotheses.beams))[:, : slots.length].clone()
         positions[hypotheses.owners, slots.places] = self.lengths[hypotheses.owners]
-        return RecentTree(tree.past, positions, self.lengths + 1, self.reach), slots
+        return PatternTree(tree.past, positions, self.lengths + 1, self.pattern), slots
 
-    def select(self, places: Tensor, hypotheses: Hypotheses) -> "RecentTree":
+    def select(self, places: Tensor, hypotheses: Hypotheses) -> "PatternTree":
         """Go on with the hypotheses which stood in `places`."""
         return replace(self, past=super().select(places, hypotheses).past)
 
-    def keep(self, sentences: Tensor) -> "RecentTree":
+    def keep(self, sentences: Tensor) -> "PatternTree":
         """After `select`, what else is known of the sentences which stay."""
         return replace(self, positions=self.positions[sentences], lengths=self.lengths[sentences])
 
-    def join(self, other: Tree) -> "RecentTree":
+    def join(self, other: Tree) -> "PatternTree":
         """The sentences of both."""
-        assert isinstance(other, RecentTree)
+        assert isinstance(other, PatternTree)
         positions, lengths = stacked(self.positions, other.positions), torch.cat([self.lengths, other.lengths])
-        return RecentTree(super().join(other).past, positions, lengths, self.reach)
+        return PatternTree(super().join(other).past, positions, lengths, self.pattern)
+
+    @property
+    def mask(self) -> Mask | None:
+        """Each hypothesis sees what its newest position may see of its past."""
+        if isinstance(self.pattern, Banded):
+            return super().mask
+        first, newest = self.past.shape[2] - self.past.shape[1], self.lengths - 1
+        return Mask(
+            lambda b, h, i, j: self.past[b, i - first, j] & self.pattern.allows(b, h, newest[b], self.positions[b, j])
+        )
 
 
 @dataclass(frozen=True)
@@ -367,48 +381,50 @@ class Continuation:
 
     hypotheses: Hypotheses
     lengths: Tensor  # tokens which each text has, [B]
-    reaches: tuple[int | None, ...]  # how many positions each layer sees; None for all
-    trees: dict[int | None, Tree]  # by reach: whose past each position is
+    patterns: tuple[Pattern, ...]  # what each layer sees of its past
+    trees: dict[Pattern, Tree]  # whose past each position is
     past: tuple[KeyValueCache, ...]  # one a layer
     hidden: Tensor | None = None  # what the output layer reads at the last token of each prompt [B, D], at first
 
     @classmethod
-    def of(cls, prompts: Packed, reaches: Sequence[int | None], filled: Sequence[FillingCache], hidden: Tensor) -> Self:
+    def of(cls, prompts: Packed, filled: Sequence["FillingCache"], hidden: Tensor) -> Self:
         """The state after prompts which `filled` has taken in, one a layer; `hidden` is that of their last tokens."""
         device, lengths, trees = hidden.device, prompts.lengths.to(hidden.device), {}
-        for reach, cache in zip(reaches, filled, strict=True):
+        for cache in filled:
             past, positions = cache.is_kept[:, None].to(device), cache.positions.to(device)
-            trees[reach] = Tree(past) if reach is None else RecentTree(past, positions, lengths, reach)
-        first = Hypotheses.one_each(len(prompts), device)
-        return cls(first, lengths, tuple(reaches), trees, tuple(one.cache for one in filled), hidden)
+            is_all = type(cache.pattern) is Causal
+            trees[cache.pattern] = Tree(past) if is_all else PatternTree(past, positions, lengths, cache.pattern)
+        first, patterns = Hypotheses.one_each(len(prompts), device), tuple(one.pattern for one in filled)
+        return cls(first, lengths, patterns, trees, tuple(one.cache for one in filled), hidden)
 
     def grow(self) -> tuple["Continuation", list[Mask | None], tuple[WritingCache, ...]]:
         """Room for one more token of each hypothesis: the state which will hold it, each layer's mask and cache."""
-        grown = {reach: tree.grow(self.hypotheses) for reach, tree in self.trees.items()}
-        masks = {reach: tree.mask for reach, (tree, _) in grown.items()}
-        past = tuple(cache.at(grown[reach][1]) for cache, reach in zip(self.past, self.reaches, strict=True))
-        trees = {reach: tree for reach, (tree, _) in grown.items()}
+        grown = {pattern: tree.grow(self.hypotheses) for pattern, tree in self.trees.items()}
+        masks = {pattern: tree.mask for pattern, (tree, _) in grown.items()}
+        past = tuple(cache.at(grown[pattern][1]) for cache, pattern in zip(self.past, self.patterns, strict=True))
+        trees = {pattern: tree for pattern, (tree, _) in grown.items()}
         state = replace(self, lengths=self.lengths + 1, trees=trees, past=past, hidden=None)
-        return state, [masks[reach] for reach in self.reaches], past
+        return state, [masks[pattern] for pattern in self.patterns], past
 
     def select(self, rows: Tensor, hypotheses: Hypotheses, sentences: Tensor | None = None) -> "Continuation":
         """Go on with `rows` as `hypotheses`."""
         places = self.hypotheses.places[rows]
-        trees = {reach: tree.select(places, hypotheses) for reach, tree in self.trees.items()}
+        trees = {pattern: tree.select(places, hypotheses) for pattern, tree in self.trees.items()}
         state = replace(self, hypotheses=hypotheses, trees=trees, hidden=None)
         if sentences is None:
             return state
-        trees = {reach: tree.keep(sentences) for reach, tree in trees.items()}
+        trees = {pattern: tree.keep(sentences) for pattern, tree in trees.items()}
         past = tuple(cache.select(sentences) for cache in self.past)
         return replace(state, lengths=self.lengths[sentences], trees=trees, past=past)
 
     def join(self, other: "Continuation") -> "Continuation":
-        """Both, to go on as one."""
+        """Both, to go on as one; they must come of one model."""
+        theirs = dict(zip(self.patterns, other.patterns, strict=True))
         return Continuation(
             self.hypotheses.join(other.hypotheses),
             torch.cat([self.lengths, other.lengths]),
-            self.reaches,
-            {reach: tree.join(other.trees[reach]) for reach, tree in self.trees.items()},
+            self.patterns,
+            {pattern: tree.join(other.trees[theirs[pattern]]) for pattern, tree in self.trees.items()},
             tuple(x.join(y) for x, y in zip(self.past, other.past, strict=True)),
         )
 

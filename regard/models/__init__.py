@@ -14,6 +14,11 @@ from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config
 from regard.models.gpt3 import GPT3, GPT3_SIZES, GPT3Config
 from regard.models.rnnsearch import RNNSEARCH_SIZES, RNNSearch, RNNSearchConfig
 from regard.models.seq2seq import SEQ2SEQ_SIZES, Seq2Seq, Seq2SeqConfig
+from regard.models.sparse_transformer import (
+    SPARSE_TRANSFORMER_SIZES,
+    SparseTransformer,
+    SparseTransformerConfig,
+)
 from regard.models.transformer import TRANSFORMER_SIZES, PreNormTransformer, Transformer, TransformerConfig
 from regard.models.transformer_xl import TRANSFORMER_XL_SIZES, TransformerXL, TransformerXLConfig
 
@@ -38,6 +43,7 @@ MODELS: dict[str, Entry] = {
     "gpt": Entry(GPT, GPTConfig, GPT_SIZES, "text"),
     "gpt2": Entry(GPT2, GPT2Config, GPT2_SIZES, "text"),
     "gpt3": Entry(GPT3, GPT3Config, GPT3_SIZES, "text"),
+    "sparse-transformer": Entry(SparseTransformer, SparseTransformerConfig, SPARSE_TRANSFORMER_SIZES, "text"),
     "transformer-xl": Entry(TransformerXL, TransformerXLConfig, TRANSFORMER_XL_SIZES, "text"),
 }
 

@@ -14,7 +14,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from regard.attention.masks import Mask, banded, causal, documents
+from regard.attention.masks import Pattern, causal, documents
 from regard.attention.packing import Packed
 from regard.layers.attention import MultiHeadAttention
 from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
@@ -52,13 +52,17 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.config = c = config
-        self.token, self.position = nn.Embedding(c.vocabulary, c.width), nn.Embedding(c.context, c.width)
+        self.token, self.position = nn.Embedding(c.vocabulary, c.width), self.places()
         self.dropout = Dropout(c.dropout)
         self.blocks = Stack(self.block() for _ in range(c.depth))
         self.end = self.last_norm()
         self.output = nn.Linear(c.width, c.vocabulary, bias=False)
         self.output.weight = self.token.weight  # W_e in both lines of equation 2
         self.initialise()
+
+    def places(self) -> nn.Module:
+        """Positions [N] -> what they add to embeddings, [N, D]."""
+        return nn.Embedding(self.config.context, self.config.width)
 
     def block(self) -> PostNormBlock | PreNormBlock:
         """One layer: masked self-attention, and a feed-forward of four times the width."""
@@ -78,13 +82,9 @@ class GPT(nn.Module):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    def reaches(self) -> list[int | None]:
-        """How many positions each layer sees, the own one included; None for all."""
-        return [None] * self.config.depth
-
-    def masks(self) -> list[Mask]:
-        """What each layer may see of its own sequence."""
-        return [causal() if reach is None else banded(reach) for reach in self.reaches()]
+    def masks(self) -> list[Pattern]:
+        """What each layer sees of its own sequence."""
+        return [causal()] * self.config.depth
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Ids and their positions, [N] each -> [N, D]."""
@@ -104,9 +104,9 @@ class GPT(nn.Module):
 
     def start(self, prompts: Packed) -> Continuation:
         """Read the prompts; the state before the first new token."""
-        filling = [FillingCache(prompts, reach) for reach in self.reaches()]
+        filling = [FillingCache(prompts, mask) for mask in self.masks()]
         hidden = self._read(prompts, filling)[prompts.starts + prompts.lengths - 1]
-        return Continuation.of(prompts, self.reaches(), filling, hidden)
+        return Continuation.of(prompts, filling, hidden)
 
     def step(self, tokens: Tensor | None, state: Continuation) -> tuple[Tensor, Continuation]:
         """Last tokens [R], None at the first step -> scores of the next token [R, V], and the state after."""
@@ -122,12 +122,16 @@ class GPT(nn.Module):
             x = block(x, mask=mask, cache=cache)
         return self.output(self.end(x)[0]), state
 
+    def run(self, block: nn.Module, x: Tensor, **attention) -> Tensor:
+        """A packed row [1, N, D] through one block."""
+        return block(x, **attention)
+
     def _read(self, text: Packed, caches: Sequence[FillingCache | None]) -> Tensor:
         """The hidden states [N, D] of packed sequences, whose keys and values `caches` take in."""
         self._check(text.tokens, int(text.lengths.max()))
         x, own = self.embed(text.tokens, text.positions)[None], documents(text.lengths)
         for block, mask, cache in zip(self.blocks, self.masks(), caches, strict=True):
-            x = block(x, mask=mask & own, cache=cache)
+            x = self.run(block, x, mask=mask & own, cache=cache)
         return self.end(x)[0]
 
     def _check(self, tokens: Tensor, length: int) -> None:

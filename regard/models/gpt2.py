@@ -48,4 +48,4 @@ class GPT2(GPT):
         super().initialise()
         residual = [weight for block in self.blocks for weight in (block.attention.output, block.feed_forward.contract)]
         normal([linear.weight for linear in residual], 0.02 / math.sqrt(len(residual)))
-        normal([self.position.weight], 0.01)
+        normal([*self.position.parameters()], 0.01)

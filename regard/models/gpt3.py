@@ -14,6 +14,7 @@ with 40 heads of 128, which are 5,120: that is its width here.
 
 from dataclasses import dataclass
 
+from regard.attention.masks import Pattern, banded, causal
 from regard.models.gpt2 import GPT2, GPT2Config
 
 
@@ -44,6 +45,7 @@ class GPT3(GPT2):
 
     config: GPT3Config
 
-    def reaches(self) -> list[int | None]:
+    def masks(self) -> list[Pattern]:
         """Dense and banded layers in turn."""
-        return [self.config.band if layer % 2 else None for layer in range(self.config.depth)]
+        band = banded(self.config.band)
+        return [band if layer % 2 else causal() for layer in range(self.config.depth)]

@@ -22,7 +22,7 @@ from regard.layers.blocks import FeedForward, PostNormBlock, Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.positions import distances
-from regard.layers.state import Continuation, FillingCache, Hypotheses, RecentTree
+from regard.layers.state import Continuation, FillingCache, Hypotheses, PatternTree
 from regard.layers.vocabulary import require_known
 
 EPSILON = 1e-5  # of layer norms, from the PyTorch code
@@ -158,16 +158,15 @@ class TransformerXL(nn.Module):
         is_token = (torch.arange(length) < prompts.lengths[:, None]).to(device)
         encoded = self.encode(torch.arange(length - 1, -1, -1, device=device)).to(x.dtype)
         apart = self.encode(torch.arange(self.config.memory + 1, device=device)).to(x.dtype)
-        filled, keys = [], []
+        filled, keys, band = [], [], banded(self.config.memory + 1)
         for block in self.blocks:
-            cache = FillingCache(prompts, self.config.memory + 1)
+            cache = FillingCache(prompts, band)
             cache.write(*(y[0].transpose(0, 1) for y in block.attention.keys_and_values(x[is_token][None])))
             filled.append(cache)
             keys.append(block.attention.distance_keys(apart))
             x = block(x, past=Segment(x[:, :0], encoded), mask=self.mask)
-        reaches = [self.config.memory + 1] * len(self.blocks)
         last = x[torch.arange(len(prompts), device=device), prompts.lengths.to(device) - 1]
-        return TransformerXLState(Continuation.of(prompts, reaches, filled, last), tuple(keys))
+        return TransformerXLState(Continuation.of(prompts, filled, last), tuple(keys))
 
     def step(self, tokens: Tensor | None, state: "TransformerXLState") -> tuple[Tensor, "TransformerXLState"]:
         """Last tokens [R], None at the first step -> log-probabilities of the next [R, V], and the state after."""
@@ -177,7 +176,7 @@ class TransformerXL(nn.Module):
             return self.output(state.text.hidden), state
         text, masks, caches = state.text.grow()
         (tree,) = text.trees.values()
-        assert isinstance(tree, RecentTree)
+        assert isinstance(tree, PatternTree)
         apart = (text.lengths[:, None] - 1 - tree.positions).clamp(0, self.config.memory)
         x = self.embed(tokens)[None]
         for block, mask, cache, keys in zip(self.blocks, masks, caches, state.keys, strict=True):

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from regard.attention.attend import KERNELS, attend, kernel
-from regard.attention.masks import Mask, banded, causal, documents, fixed, padding, permuted, strided
+from regard.attention.masks import Mask, PerHead, banded, causal, documents, fixed, padding, permuted, strided
 
 B, H, N, K = 2, 3, 12, 4
 ORDER = torch.stack([torch.randperm(N, generator=torch.Generator().manual_seed(seed)) for seed in range(B)])
@@ -48,6 +48,24 @@ CASES = {
     "documents, one": lambda: (1, 7, 7, causal() & documents(torch.tensor([7]))),
     "documents, long": lambda: (1, 130, 130, causal() & documents(torch.tensor([110, 20]))),
     "documents, banded": lambda: (1, int(LENGTHS.sum()), int(LENGTHS.sum()), documents(LENGTHS) & banded(3)),
+    "documents, fixed": lambda: (1, int(LENGTHS.sum()), int(LENGTHS.sum()), documents(LENGTHS) & fixed(4, 1)),
+    "per head, patterns": lambda: (1, 150, 150, PerHead(2, [banded(9), strided(13)])),
+    "documents, per head, long": lambda: (
+        1,
+        290,
+        290,
+        documents(torch.tensor([120, 3, 150, 17])) & PerHead(2, [banded(9), strided(13)]),
+    ),
+    "banded, long": lambda: (1, 150, 150, banded(7)),
+    "banded, wide": lambda: (1, 150, 150, banded(70)),
+    "banded, wider than half": lambda: (1, 30, 30, banded(20)),
+    "strided, long": lambda: (1, 150, 150, strided(12)),
+    "strided, one by one": lambda: (1, 20, 20, strided(1)),
+    "fixed, long": lambda: (1, 150, 150, fixed(16, 3)),
+    "fixed, one block": lambda: (1, 15, 15, fixed(16, 3)),
+    "documents, banded, long": lambda: (1, 290, 290, documents(torch.tensor([120, 3, 150, 17])) & banded(9)),
+    "documents, strided, long": lambda: (1, 290, 290, strided(11) & documents(torch.tensor([120, 3, 150, 17]))),
+    "documents, fixed, long": lambda: (1, 290, 290, documents(torch.tensor([120, 3, 150, 17])) & fixed(13, 2)),
 }
 
 
@@ -88,8 +106,9 @@ def test_every_kernel_gives_the_formula(case, name):
 @pytest.mark.parametrize("case", CASES)
 def test_gradients_of_the_fastest_kernel_are_those_of_the_formula(case):
     rows, T, S, mask = CASES[case]()
-    tensors = with_gradients(inputs(rows, T, S, heads=1))
-    weight = torch.randn(rows, 1, T, K, dtype=torch.float64)
+    heads = 2 if "patterns" in case or "per head" in case else 1
+    tensors = with_gradients(inputs(rows, T, S, heads))
+    weight = torch.randn(rows, heads, T, K, dtype=torch.float64)
     wanted = torch.autograd.grad((by_hand(*tensors, mask) * weight).sum(), tensors)
     for name in ("fastest", "reference"):
         with kernel(name):
@@ -213,3 +232,14 @@ def test_a_mask_first_used_in_inference_mode_can_be_used_in_training():
             with torch.inference_mode():
                 attend(*(x.detach() for x in tensors), mask=mask)
             torch.autograd.grad(attend(*tensors, mask=mask).sum(), tensors[2])
+
+
+@pytest.mark.parametrize("name", ["fastest", "reference"])
+@pytest.mark.parametrize("pattern", [causal, lambda: banded(5), lambda: strided(6), lambda: fixed(8, 2)])
+def test_a_pattern_counts_from_the_start_of_each_packed_sequence(pattern, name):
+    lengths = torch.tensor([120, 3, 150, 17])
+    tensors = inputs(1, 290, 290)
+    with kernel(name):
+        together = attend(*tensors, mask=pattern() & documents(lengths)).split(lengths.tolist(), 2)
+        for n, own in enumerate(zip(*(x.split(lengths.tolist(), 2) for x in tensors), strict=True)):
+            assert_close(together[n], by_hand(*own, pattern()), atol=1e-12, rtol=1e-12)

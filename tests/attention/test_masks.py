@@ -118,6 +118,20 @@ def test_blocks_hold_every_token_once_and_waste_little(lengths):
     assert sum(group.size * group.queries * group.keys for group in blocks.groups) <= 2.5 * needed
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: banded(0), "width must be 1 or more, got 0"),
+        (lambda: strided(-1), "stride must be 1 or more, got -1"),
+        (lambda: fixed(4, 0), "summary must be 1 or more, got 0"),
+        (lambda: fixed(4, 5), "a block of 4 cells has no 5 to sum it up"),
+    ],
+)
+def test_patterns_which_make_no_sense_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 def test_documents_of_unequal_number_are_refused():
     with pytest.raises(ValueError, match="queries hold 2 sequences, but keys hold 1"):
         documents(torch.tensor([1, 2]), torch.tensor([3]))

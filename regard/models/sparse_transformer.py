@@ -1,0 +1,140 @@
+"""Sparse Transformer: Generating Long Sequences with Sparse Transformers.
+
+Rewon Child, Scott Gray, Alec Radford, Ilya Sutskever, 2019. A deep stack of pre-activation blocks (equations 12 to 14,
+those of GPT-2) whose attention is factorised: each position sees some sqrt(n) others, from which two layers or two
+kinds of heads reach all.
+
+The pattern "fixed" is the union of both of its parts, as in the authors' code. Dropout is at the ends of the residual
+branches alone (section 5.4); what a block computes is computed again in the backward pass (section 5.4).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import sigmoid
+from torch.utils.checkpoint import checkpoint
+
+from regard.attention.masks import Pattern, PerHead, banded, fixed, strided
+from regard.layers.attention import MultiHeadAttention
+from regard.layers.blocks import FeedForward, PreNormBlock, Stack
+from regard.layers.initialise import normal
+from regard.models.gpt import EPSILON
+from regard.models.gpt2 import GPT2, GPT2Config
+
+PATTERNS = ("strided over layers", "strided over heads", "fixed")
+
+
+@dataclass(frozen=True)
+class SparseTransformerConfig(GPT2Config):
+    """Sizes, section 7; the defaults are those for enwik8.
+
+    `axes` are the lengths of the axes by which a position is known, the last one fastest; their product is the context:
+    rows and columns of a text cut into rows of one stride, or rows, columns and channels of an image.
+    """
+
+    vocabulary: int = 256
+    context: int = 12288
+    width: int = 512
+    depth: int = 30
+    heads: int = 8
+    dropout: float = 0.4
+    pattern: str = "fixed"
+    stride: int = 128  # l
+    summary: int = 32  # c, cells which sum up a block; of the pattern "fixed"
+    axes: tuple[int, ...] = (96, 128)
+
+
+SPARSE_TRANSFORMER_SIZES = {
+    "enwik8": SparseTransformerConfig(),
+    "cifar10": SparseTransformerConfig(
+        context=3072, width=256, depth=128, heads=2, dropout=0.25, pattern="strided over heads", axes=(32, 32, 3)
+    ),
+    "imagenet64": SparseTransformerConfig(
+        context=12288, depth=48, heads=16, dropout=0.01, pattern="strided over heads", axes=(64, 64, 3)
+    ),
+    "tiny": SparseTransformerConfig(
+        context=64, width=64, depth=2, heads=4, dropout=0.1, stride=8, summary=2, axes=(8, 8)
+    ),
+}
+
+
+class Axes(nn.Module):
+    """Positions as the sum of one learned table an axis (section 5.3)."""
+
+    def __init__(self, axes: tuple[int, ...], width: int):
+        super().__init__()
+        self.axes, self.tables = axes, Stack(nn.Embedding(size, width) for size in axes)
+
+    def forward(self, positions: Tensor) -> Tensor:
+        """[N] -> [N, D]."""
+        result = positions.new_zeros((), dtype=self.tables[0].weight.dtype)
+        for size, table in zip(reversed(self.axes), reversed(list(self.tables)), strict=True):
+            result = result + table(positions % size)
+            positions = positions // size
+        return result
+
+
+class SparseTransformer(GPT2):
+    """GPT-2's blocks with factorised attention, positions by axes, and their own start."""
+
+    config: SparseTransformerConfig
+
+    def __init__(self, config: SparseTransformerConfig):
+        if config.pattern not in PATTERNS:
+            raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {config.pattern!r}")
+        if math.prod(config.axes) != config.context:
+            raise ValueError(f"axes {config.axes} hold {math.prod(config.axes)} positions, not the {config.context}")
+        super().__init__(config)
+        self.output = nn.Linear(config.width, config.vocabulary, bias=False)
+        nn.init.zeros_(self.output.weight)  # "the weight matrix for the output logits was initialized to 0"
+
+    def places(self) -> nn.Module:
+        """Positions by their axes."""
+        return Axes(self.config.axes, self.config.width)
+
+    def block(self) -> PreNormBlock:
+        """One layer; its feed-forward's x * sigmoid(1.702 x) is the paper's GELU (section 5.2)."""
+        c = self.config
+        feed_forward = FeedForward(c.width, 4 * c.width, lambda x: x * sigmoid(1.702 * x))
+        return PreNormBlock(
+            MultiHeadAttention(c.width, c.heads), feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON
+        )
+
+    def initialise(self) -> None:
+        """Section 6: N(0, 0.125 / sqrt(d_in)), embeddings by width; what is added to the residual by 1 / sqrt(2 N)."""
+        c = self.config
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                normal([module.weight], 0.125 / math.sqrt(module.in_features))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        normal([self.token.weight], 0.125 / math.sqrt(c.width))
+        normal([*self.position.parameters()], 0.125 / math.sqrt(c.width * len(c.axes)))
+        with torch.no_grad():
+            for block in self.blocks:
+                for linear in (block.attention.output, block.feed_forward.contract):
+                    linear.weight /= math.sqrt(2 * c.depth)
+
+    def masks(self) -> list[Pattern]:
+        """The factorised patterns, section 4.3."""
+        c = self.config
+        if c.pattern == "fixed":
+            return [fixed(c.stride, c.summary)] * c.depth
+        both = [banded(c.stride), strided(c.stride)]
+        if c.pattern == "strided over heads":
+            return [PerHead(c.heads, both)] * c.depth
+        return [both[layer % 2] for layer in range(c.depth)]
+
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Ids and their positions, [N] each -> [N, D], without dropout."""
+        return self.token(tokens) + self.position(positions)
+
+    def run(self, block: nn.Module, x: Tensor, **attention) -> Tensor:
+        """A packed row [1, N, D] through one block, which keeps nothing for the backward pass but its input."""
+        if not (self.training and torch.is_grad_enabled()):
+            return block(x, **attention)
+        result = checkpoint(block, x, use_reentrant=False, **attention)
+        assert isinstance(result, Tensor)
+        return result

@@ -1,0 +1,97 @@
+"""What the Sparse Transformer sees, keeps and computes again."""
+
+import pytest
+import torch
+from tiny import sentences, tiny, tiny_config
+from torch.testing import assert_close
+
+from regard.attention.masks import banded, causal, fixed, strided
+from regard.attention.packing import Packed
+from regard.attention.record import recording
+from regard.models import MODELS
+from regard.models.sparse_transformer import PATTERNS
+
+EXACT = {"atol": 1e-9, "rtol": 1e-9}
+every_pattern = pytest.mark.parametrize("pattern", PATTERNS)
+
+
+def model(pattern: str, **changes):
+    return tiny("sparse-transformer", depth=4, stride=6, summary=2, pattern=pattern, **changes)
+
+
+@every_pattern
+def test_each_layer_and_head_sees_its_part(pattern):
+    sparse = model(pattern)
+    with recording(sparse) as maps:
+        sparse(Packed.of([[3] * 40]))
+    local, column, both = (mask.dense(1, 1, 40, 40).view(40, 40) for mask in (banded(6), strided(6), fixed(6, 2)))
+    for layer in range(4):
+        sees = maps[f"blocks.{layer}.attention"][0] > 0  # [H, T, T]
+        for head in range(4):
+            wanted = {
+                "fixed": both,
+                "strided over layers": column if layer % 2 else local,
+                "strided over heads": column if head >= 2 else local,
+            }[pattern]
+            assert torch.equal(sees[head], wanted)
+
+
+@every_pattern
+def test_two_steps_reach_the_whole_past(pattern):
+    # two layers, or two kinds of heads in two layers, connect each position with all before it (section 4.2)
+    first, second = (mask.dense(1, 4, 48, 48).reshape(-1, 48, 48).any(0).float() for mask in model(pattern).masks()[:2])
+    sees = second @ first > 0
+    assert torch.equal(sees, causal().dense(1, 1, 48, 48))
+
+
+@every_pattern
+def test_cached_is_uncached(pattern):
+    sparse, text = model(pattern), torch.tensor(sentences(50)[0])
+    for read in (1, 5, 6, 13, 30):
+        whole = sparse(Packed.of([text]))
+        scores, state = sparse.step(None, sparse.start(Packed.of([text[:read]])))
+        for t in range(read, len(text)):
+            assert_close(scores[0], whole[t - 1], **EXACT)
+            scores, state = sparse.step(text[t, None], state)
+
+
+@every_pattern
+def test_what_is_computed_again_gives_the_same_gradients(pattern):
+    torch.manual_seed(0)
+    one = MODELS["sparse-transformer"].model(tiny_config("sparse-transformer", pattern=pattern, dropout=0.3)).double()
+    torch.nn.init.normal_(one.output.weight)
+    batch, gradients = Packed.of(sentences(30, 64)), []
+    for again in (True, False):
+        if not again:
+            one.run = lambda block, x, **attention: block(x, **attention)
+        torch.manual_seed(1)
+        one.train().zero_grad()
+        one(batch).square().sum().backward()
+        gradients.append([parameter.grad for parameter in one.parameters()])
+    for got, wanted in zip(*gradients, strict=True):
+        assert_close(got, wanted, **EXACT)
+
+
+def test_positions_are_known_by_their_axes():
+    one = tiny("sparse-transformer", context=24, axes=(2, 4, 3))
+    rows, columns, channels = (table.weight for table in one.position.tables)
+    for place in range(24):
+        wanted = rows[place // 12] + columns[place // 3 % 4] + channels[place % 3]
+        assert_close(one.position(torch.tensor([place]))[0], wanted, **EXACT)
+
+
+def test_it_begins_with_equal_odds():
+    one = MODELS["sparse-transformer"].model(tiny_config("sparse-transformer"))
+    assert one(Packed.of([[3, 4, 5]])).eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axes": (8, 9)}, "hold 72 positions, not the 64"),
+        ({"pattern": "dense"}, "pattern must be one of strided over"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny("sparse-transformer", **changes)
