@@ -13,6 +13,7 @@ COMPARISONS = {
     "translation": "benchmarks.translation",
     "rnnsearch": "benchmarks.rnnsearch",
     "recurrent": "benchmarks.recurrent",
+    "sparse": "benchmarks.sparse",
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",
 }

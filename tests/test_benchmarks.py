@@ -10,7 +10,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is no part of the installed package
 
-from benchmarks import COMPARISONS, measure, memory, ours, recurrent, results, rnnsearch, startup
+from benchmarks import COMPARISONS, measure, memory, ours, recurrent, results, rnnsearch, sparse, startup
 from benchmarks.material import END, PAD, Material, bucketed, packed, padded, padding_share
 from benchmarks.measure import Speed, Workload
 from benchmarks.results import Outcome, Row
@@ -188,6 +188,12 @@ def test_recurrent_cells_are_compared_packed_and_padded(material):
         "nn.LSTM, packed",
         "nn.LSTM, padded",
     ]
+
+
+def test_sparse_patterns_are_compared_with_dense_attention_and_with_themselves():
+    outcome = sparse.compare(seconds=0, lengths=(64,), ends=(64, 128), heads=2, width=4, band=8)
+    assert [row.peer for row in outcome.rows] == [sparse.DENSE] * 3 + [None] * 3
+    assert [row.at_most for row in outcome.rows] == [False] * 3 + [True] * 3
 
 
 @pytest.mark.parametrize("contender", ["regard", memory.PEER])

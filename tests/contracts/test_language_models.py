@@ -1,5 +1,7 @@
 """What holds for every language model of the registry; a new entry is tested by being there."""
 
+import math
+
 import pytest
 import torch
 from tiny import WORDS, WRITING, sentences, tiny, tiny_config
@@ -10,6 +12,7 @@ from regard.layers.state import Hypotheses
 from regard.models import MODELS
 from regard.models.protocols import LanguageModel
 from regard.models.saved import load_model, name_of, save_model
+from regard.objectives.next_token import NextToken
 
 pytestmark = pytest.mark.parametrize("name", WRITING)
 EXACT = {"atol": 1e-9, "rtol": 1e-9}  # float64, scores of some tens, other orders of summation
@@ -18,13 +21,6 @@ EXACT = {"atol": 1e-9, "rtol": 1e-9}  # float64, scores of some tens, other orde
 def text(seed: int = 0) -> Packed:
     """Five sequences of very different length, among them the shortest."""
     return Packed.of(sentences(3, 1, 23, 2, 7, seed=seed))
-
-
-def loss(model, batch: Packed) -> torch.Tensor:
-    """Cross-entropy of each token but the first of each sequence, given those before it."""
-    scores = model(batch).log_softmax(-1)
-    is_given = ~batch.is_first.roll(-1, 0)
-    return -scores[is_given].gather(1, batch.tokens.roll(-1, 0)[is_given][:, None]).sum()
 
 
 def test_it_keeps_the_protocol_and_its_shapes(name):
@@ -40,10 +36,44 @@ def test_it_keeps_the_protocol_and_its_shapes(name):
 
 def test_every_parameter_gets_a_gradient(name):
     model = tiny(name)
-    loss(model, Packed.of(sentences(*range(1, 64, 7), 64))).backward()
+    NextToken(model)(Packed.of(sentences(*range(1, 64, 7), 64))).total.backward()
     for parameter_name, parameter in model.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().max() > 1e-9, parameter_name
+
+
+def test_the_loss_is_that_of_each_token_given_those_before_it(name):
+    model, batch = tiny(name), text()
+    loss = NextToken(model)(batch)
+    logs = 0.0
+    for one in batch.unpack(batch.tokens):
+        for place in range(1, len(one)):
+            logs += float(model(Packed.of([one[:place]]))[-1].log_softmax(-1)[one[place]].detach())
+    assert (loss.tokens, loss.sequences) == (31, 4)
+    assert_close(float(loss.log_likelihood), logs, **EXACT)
+    assert_close(float(loss.total.detach()), -logs, **EXACT)
+    with pytest.raises(ValueError, match="nothing to predict"):
+        NextToken(model)(Packed.of([[3], [4]]))
+
+
+def test_the_gradient_is_the_derivative(name):
+    model, batch = tiny(name), text()
+    objective = NextToken(model)
+    objective(batch).total.backward()
+    torch.manual_seed(1)
+    weights = list(model.parameters())
+    for _ in range(3):
+        direction = [torch.randn_like(weight) for weight in weights]
+        slope = sum((weight.grad * d).sum() for weight, d in zip(weights, direction, strict=True))
+        values, step = [], 1e-6
+        for sign in (1, -2):
+            with torch.no_grad():
+                torch._foreach_add_(weights, direction, alpha=sign * step)
+                values.append(objective(batch).total)
+        with torch.no_grad():
+            torch._foreach_add_(weights, direction, alpha=step)
+        typical = sum(weight.grad.square().sum() for weight in weights).sqrt()
+        assert_close((values[0] - values[1]) / (2 * step), slope, rtol=1e-4, atol=1e-4 * typical.item())
 
 
 def test_it_cannot_see_ahead_and_sees_its_own_sequence_alone(name):
@@ -142,4 +172,6 @@ def test_every_named_size_can_be_built(name):
 def test_a_published_start_is_calm(name):
     torch.manual_seed(0)
     model = MODELS[name].model(tiny_config(name)).eval()
-    assert loss(model, text()).item() / 31 == pytest.approx(torch.tensor(WORDS).log().item(), rel=0.1)
+    loss = NextToken(model)(text())
+    assert loss.tokens == 31
+    assert loss.total.item() / 31 == pytest.approx(math.log(WORDS), rel=0.1)
