@@ -47,23 +47,25 @@ def info(
 
     from regard.attention.record import attentions
     from regard.decoding.translator import load
-    from regard.models.saved import name_of, plain_weights
+    from regard.models.saved import entry_of, load_model, plain_weights, read_config
     from regard.training.checkpoint import checkpoints, read_state
     from regard.training.run import RUN_FILE, read_run
 
-    translator = load(folder)
-    model = translator.model
+    kind, config = read_config(folder)
+    translator = load(folder) if entry_of(kind).reads == "pairs" else None
+    model = load_model(folder) if translator is None else translator.model
     weights = plain_weights(model)
     groups: dict[str, int] = {}
     for name, weight in weights.items():
         groups[name.split(".")[0]] = groups.get(name.split(".")[0], 0) + weight.numel()
     about: dict[str, object] = {
-        "model": name_of(model),
-        "config": dataclasses.asdict(model.config),
+        "model": kind,
+        "config": dataclasses.asdict(config),
         "parameters": sum(weight.numel() for weight in weights.values()),
         "parameters_by_part": groups,
-        "vocabularies": {"source": translator.source.size, "target": translator.target.size},
     }
+    if translator is not None:
+        about["vocabularies"] = {"source": translator.source.size, "target": translator.target.size}
     try:
         about["attentions"] = {name: module.heads for name, module in attentions(model).items()}
     except ValueError:
@@ -82,6 +84,11 @@ def info(
         if isinstance(value, dict):
             typer.echo(f"{key}:")
             for name, inner in value.items():
-                typer.echo(f"  {name}: {inner:,}" if isinstance(inner, int) else f"  {name}: {inner}")
+                typer.echo(f"  {name}: {_shown(inner)}")
         else:
-            typer.echo(f"{key}: {value:,}" if isinstance(value, int) else f"{key}: {value}")
+            typer.echo(f"{key}: {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """A value as text, large numbers with separators."""
+    return f"{value:,}" if type(value) is int else str(value)

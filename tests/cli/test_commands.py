@@ -8,10 +8,12 @@ import time
 from xml.etree import ElementTree
 
 import pytest
+from tiny import tiny
 from typer.testing import CliRunner
 
 import regard
 from regard.cli.__main__ import app
+from regard.models.saved import save_model
 
 SMALL = [
     *("--set", "plan.steps=4", "--set", "plan.validate_every=2", "--set", "plan.save_every=2"),
@@ -76,6 +78,16 @@ def test_info_counts_parameters(folder):
     assert about["trained_on"]["train"] == "dates"
     assert about["last_checkpoint"]["step"] == 4
     assert about["attentions"]["decoder.1.source_attention"] == 4
+
+
+def test_info_knows_language_models_too(tmp_path):
+    model = tiny("transformer-xl")
+    save_model(model, tmp_path)
+    result = run("info", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "model: transformer-xl" in result.output
+    assert f"parameters: {sum(p.numel() for p in model.parameters()):,}" in result.output
+    assert "same_length: False" in result.output
 
 
 @pytest.mark.parametrize("name", ["folder", "recurrent"])
