@@ -60,12 +60,15 @@ class Mask:
     ) -> Tensor | None:
         """As `dense`, to be added to scores: 0 where a query may look, else -inf. None where one may look nowhere."""
         size = (batch, heads, queries, keys, str(device), torch.is_inference_mode_enabled())
-        if size not in self._bias:
+        try:
+            return self._bias[size]
+        except KeyError:
             allowed = self.dense(batch, heads, queries, keys, device)
             bias = torch.zeros(allowed.shape, device=device).masked_fill_(~allowed, -torch.inf)
-            self._bias.clear()
-            self._bias[size] = bias if bool(allowed.any(-1).all()) else None
-        return self._bias[size]
+            result = bias if bool(allowed.any(-1).all()) else None
+            self._bias.clear()  # as above; another thread may do so at any time
+            self._bias[size] = result
+            return result
 
 
 class Conjunction(Mask):
