@@ -4,7 +4,9 @@ Alec Radford, Karthik Narasimhan, Tim Salimans, Ilya Sutskever, 2018. The Transf
 trained to predict the next token of books, and then tuned for tasks.
 
 Details which the paper leaves open are those of the authors' code (finetune-transformer-lm): biases everywhere, the
-tanh form of GELU, layer norms with epsilon 1e-5.
+tanh form of GELU, layer norms with epsilon 1e-5. Two things of that code, of which the paper says nothing, are left
+aside: its scores include rows of positions and of special tokens, and it drops coordinates of the embedding table for a
+whole step, where here they are dropped at each token.
 """
 
 from collections.abc import Sequence
