@@ -77,7 +77,7 @@ class Layout:
         """Our tensors by our names; those which no row names keep theirs, so that filling a model lists them.
 
         Raises:
-            ValueError: if a matrix which should be another's has values of its own.
+            ValueError: if a matrix which should be another's has values of its own, or a tensor is there twice.
         """
         found, same = {}, {}
         for name, tensor in tensors.items():
@@ -89,7 +89,10 @@ class Layout:
                 continue
             for theirs, ours, is_turned in self.tensors:
                 if (numbers := _match(theirs, plain)) is not None:
-                    found[ours.format(*numbers)] = tensor.T.contiguous() if is_turned and tensor.ndim == 2 else tensor
+                    own = ours.format(*numbers)
+                    if own in found:
+                        raise ValueError(f"{place}: {plain} is there twice, with and without {self.prefix!r}")
+                    found[own] = tensor.T.contiguous() if is_turned and tensor.ndim == 2 else tensor
                     break
             else:
                 found[name] = tensor

@@ -80,6 +80,14 @@ def test_a_head_of_its_own_is_refused(name, tmp_path):
         load_model(tmp_path)
 
 
+def test_a_tensor_under_two_names_is_refused(name, tmp_path):
+    published(name).save_pretrained(tmp_path)
+    tensors = read_tensors(tmp_path / "model.safetensors")
+    write_tensors(tmp_path / "model.safetensors", {**tensors, "h.0.ln_1.bias": torch.zeros(16)})
+    with pytest.raises(ValueError, match=r"h.0.ln_1.bias is there twice, with and without 'transformer.'"):
+        load_model(tmp_path)
+
+
 def test_every_wrong_tensor_is_listed(name, tmp_path):
     published(name).save_pretrained(tmp_path)
     tensors = read_tensors(tmp_path / "model.safetensors")
