@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from tiny import WORDS, WRITING, sentences, tiny, tiny_config
+from tiny import END, WORDS, WRITING, sentences, tiny, tiny_config
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
+from regard.decoding.beam import Entering, Ranking, beam_search
 from regard.layers.state import Hypotheses
 from regard.models import MODELS
 from regard.models.protocols import LanguageModel
@@ -137,6 +138,21 @@ def test_hypotheses_can_be_reordered_repeated_dropped_and_joined(name):
     scores, _ = model.step(torch.full((4,), 5), both)
     for score, (n, written) in zip(scores, [*history, (2, [])], strict=True):
         assert_close(score, model(Packed.of([[*texts[n], *written, 5]]))[-1], **EXACT)
+
+
+def test_a_beam_search_goes_on_from_prompts_and_knows_true_probabilities(name):
+    model, prompts = tiny(name), [sentence[:-1] for sentence in sentences(3, 9, 5)]
+    shares = (prompts[:2], prompts[2:])  # the second joins the search of the first
+    entering = (Entering(model.start(Packed.of(own)), torch.full((len(own),), 6)) for own in shares)
+    with torch.no_grad():
+        found = beam_search(model.step, entering, end=END, beams=4, ranking=Ranking(0.0), best=2)
+        for prompt, hypotheses in zip(prompts, found, strict=True):
+            assert hypotheses
+            for one in hypotheses:
+                written = [*one.tokens, *([END] if one.finished else [])]
+                logs = model(Packed.of([[*prompt, *written]])).log_softmax(-1)[len(prompt) - 1 : -1]
+                summed = logs.gather(1, torch.tensor(written)[:, None]).sum()
+                assert_close(one.log_probability, float(summed), **EXACT)
 
 
 def test_an_id_outside_the_vocabulary_is_refused(name):
