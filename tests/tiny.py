@@ -1,9 +1,11 @@
 """Models small enough to be checked in float64, with weights at which every part matters."""
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from regard.attention.packing import Packed
 from regard.models import MODELS
@@ -46,3 +48,23 @@ def pairs(seed: int = 0, words: int = WORDS) -> tuple[Packed, Packed]:
     """Five sentence pairs of very different length, among them the shortest."""
     source = sentences(3, 1, 23, 2, 7, seed=seed, words=words)
     return Packed.of(source), Packed.of(sentences(2, 5, 4, 1, 19, seed=seed + 1, words=words))
+
+
+def assert_gradient_is_the_derivative(model: nn.Module, loss: Callable[[], torch.Tensor]) -> None:
+    """The gradient of `loss` in three random directions beside differences of its values."""
+    loss().backward()
+    torch.manual_seed(1)
+    weights = list(model.parameters())
+    for _ in range(3):
+        direction = [torch.randn_like(weight) for weight in weights]
+        slope = sum((weight.grad * d).sum() for weight, d in zip(weights, direction, strict=True))
+        values, step = [], 1e-6
+        for sign in (1, -2):
+            with torch.no_grad():
+                torch._foreach_add_(weights, direction, alpha=sign * step)
+                values.append(loss())
+        with torch.no_grad():
+            torch._foreach_add_(weights, direction, alpha=step)
+        # relu and maxout have corners, and a difference of two rounds: 1e-4 of the slope or of a typical one
+        typical = sum(weight.grad.square().sum() for weight in weights).sqrt()
+        assert_close((values[0] - values[1]) / (2 * step), slope, rtol=1e-4, atol=1e-4 * typical.item())

@@ -104,12 +104,12 @@ class Group:
 
         A pattern looks back from its own place; a place behind a shorter sequence is no past of its own.
         """
-        key = (pattern, device)
+        key = (pattern, heads, device)
         if key not in self._bias:
-            is_key = torch.arange(self.keys) < self.key_lengths[:, None]
             if pattern is not None:
                 allowed = pattern.dense(1, heads, self.queries, self.keys)
             else:
+                is_key = torch.arange(self.keys) < self.key_lengths[:, None]
                 allowed = None if is_key.all() else is_key[:, None, None, :]
             bias = None if allowed is None else torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf).to(device)
             self._bias[key] = bias

@@ -202,10 +202,14 @@ class Documents(Mask):
 
     def inside(self, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]:
         """Where places of a row stand in their own sequences, of a mask whose sides are equal."""
-        starts = self.key_lengths.cumsum(0) - self.key_lengths
-        inside = torch.arange(int(self.key_lengths.sum())) - starts.repeat_interleave(self.key_lengths)
-        inside = inside.to(i.device)
+        inside = self._inside.to(i.device)
         return inside[i], inside[j]
+
+    @cached_property
+    def _inside(self) -> Tensor:
+        """Where each key stands in its own sequence."""
+        starts = self.key_lengths.cumsum(0) - self.key_lengths
+        return torch.arange(int(self.key_lengths.sum())) - starts.repeat_interleave(self.key_lengths)
 
     @cached_property
     def blocks(self) -> Blocks:

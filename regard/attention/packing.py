@@ -58,6 +58,11 @@ class Packed:
         return places.to(self.tokens.device)
 
     @cached_property
+    def is_token(self) -> Tensor:
+        """Which places of the padded batch hold a token, [B, T]."""
+        return (torch.arange(int(self.lengths.max())) < self.lengths[:, None]).to(self.tokens.device)
+
+    @cached_property
     def is_first(self) -> Tensor:
         """True at the first token of each sequence, [N]."""
         return self.positions == 0

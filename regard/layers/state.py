@@ -397,6 +397,16 @@ class Continuation:
         first, patterns = Hypotheses.one_each(len(prompts), device), tuple(one.pattern for one in filled)
         return cls(first, lengths, patterns, trees, tuple(one.cache for one in filled), hidden)
 
+    def prompted(self) -> Tensor:
+        """What the output layer reads before the first new token, [B, D].
+
+        Raises:
+            ValueError: if a token has been added since.
+        """
+        if self.hidden is None:
+            raise ValueError("only the first step after a prompt needs no token")
+        return self.hidden
+
     def grow(self) -> tuple["Continuation", list[Mask | None], tuple[WritingCache, ...]]:
         """Room for one more token of each hypothesis: the state which will hold it, each layer's mask and cache."""
         grown = {pattern: tree.grow(self.hypotheses) for pattern, tree in self.trees.items()}

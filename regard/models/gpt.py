@@ -113,9 +113,7 @@ class GPT(nn.Module):
     def step(self, tokens: Tensor | None, state: Continuation) -> tuple[Tensor, Continuation]:
         """Last tokens [R], None at the first step -> scores of the next token [R, V], and the state after."""
         if tokens is None:
-            if state.hidden is None:
-                raise ValueError("only the first step after a prompt needs no token")
-            return self.output(state.hidden), state
+            return self.output(state.prompted()), state
         positions = state.lengths[state.hypotheses.owners]
         self._check(tokens, int(state.lengths.max()) + 1)
         x = self.embed(tokens, positions)[None]

@@ -208,11 +208,12 @@ class Transformer(nn.Module):
     def start(self, source: Packed) -> TransformerState:
         """Encode the sources, and make their keys and values for every layer once."""
         memory = pad_sequence(source.unpack(self.encode(source)[0]), batch_first=True)  # [B, S, D]
-        is_token = (torch.arange(memory.shape[1]) < source.lengths[:, None]).to(memory.device)
         source_of = tuple(KeyValueCache.of(*block.source_attention.keys_and_values(memory)) for block in self.decoder)
         first, tree = Hypotheses.one_each(len(source), memory.device), Tree.root(len(source), memory.device)
         lengths = torch.zeros(len(source), dtype=torch.int64, device=memory.device)
-        return TransformerState(first, lengths, tree, tuple(KeyValueCache() for _ in self.decoder), is_token, source_of)
+        return TransformerState(
+            first, lengths, tree, tuple(KeyValueCache() for _ in self.decoder), source.is_token, source_of
+        )
 
     def step(self, tokens: Tensor | None, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Last words [R], None at the first step -> scores of the next word [R, V], and the state after."""

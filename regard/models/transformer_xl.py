@@ -144,8 +144,7 @@ class TransformerXL(nn.Module):
         """What the output layer reads, at every token, when each sequence is one segment without memory: [N, D]."""
         if text.lengths.eq(text.lengths[0]).all():  # as the segments of a stream are
             return self.read(text.tokens.unflatten(0, (len(text), -1)))[0].flatten(0, 1)
-        is_token = torch.arange(int(text.lengths.max())) < text.lengths[:, None]
-        return self.read(text.padded(0))[0][is_token.to(text.tokens.device)]
+        return self.read(text.padded(0))[0][text.is_token]
 
     def forward(self, text: Packed) -> Tensor:
         """Log-probabilities of the token after each one, given it and those before it: [N, V]."""
@@ -155,13 +154,12 @@ class TransformerXL(nn.Module):
         """Read each prompt as one segment; the state before the first new token, which sees `memory` others."""
         x = self.embed(prompts.padded(0))
         length, device = x.shape[1], x.device
-        is_token = (torch.arange(length) < prompts.lengths[:, None]).to(device)
         encoded = self.encode(torch.arange(length - 1, -1, -1, device=device)).to(x.dtype)
         apart = self.encode(torch.arange(self.config.memory + 1, device=device)).to(x.dtype)
         filled, keys, band = [], [], banded(self.config.memory + 1)
         for block in self.blocks:
             cache = FillingCache(prompts, band)
-            cache.write(*(y[0].transpose(0, 1) for y in block.attention.keys_and_values(x[is_token][None])))
+            cache.write(*(y[0].transpose(0, 1) for y in block.attention.keys_and_values(x[prompts.is_token][None])))
             filled.append(cache)
             keys.append(block.attention.distance_keys(apart))
             x = block(x, past=Segment(x[:, :0], encoded), mask=self.mask)
@@ -171,9 +169,7 @@ class TransformerXL(nn.Module):
     def step(self, tokens: Tensor | None, state: "TransformerXLState") -> tuple[Tensor, "TransformerXLState"]:
         """Last tokens [R], None at the first step -> log-probabilities of the next [R, V], and the state after."""
         if tokens is None:
-            if state.text.hidden is None:
-                raise ValueError("only the first step after a prompt needs no token")
-            return self.output(state.text.hidden), state
+            return self.output(state.text.prompted()), state
         text, masks, caches = state.text.grow()
         (tree,) = text.trees.values()
         assert isinstance(tree, PatternTree)

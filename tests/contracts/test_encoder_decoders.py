@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from tiny import END, TRANSLATING, WORDS, pairs, sentences, tiny, tiny_config
+from tiny import END, TRANSLATING, WORDS, assert_gradient_is_the_derivative, pairs, sentences, tiny, tiny_config
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
@@ -49,23 +49,7 @@ def test_every_parameter_gets_a_gradient(name):
 
 def test_the_gradient_is_the_derivative(name):
     model, batch = tiny(name), pairs()
-    objective = Translation(model, smoothing=0.1)
-    objective(*batch).total.backward()
-    torch.manual_seed(1)
-    weights = list(model.parameters())
-    for _ in range(3):
-        direction = [torch.randn_like(weight) for weight in weights]
-        slope = sum((weight.grad * d).sum() for weight, d in zip(weights, direction, strict=True))
-        values, step = [], 1e-6
-        for sign in (1, -2):
-            with torch.no_grad():
-                torch._foreach_add_(weights, direction, alpha=sign * step)
-                values.append(objective(*batch).total)
-        with torch.no_grad():
-            torch._foreach_add_(weights, direction, alpha=step)
-        # relu and maxout have corners, and a difference of two rounds: 1e-4 of the slope or of a typical one
-        typical = sum(weight.grad.square().sum() for weight in weights).sqrt()
-        assert_close((values[0] - values[1]) / (2 * step), slope, rtol=1e-4, atol=1e-4 * typical.item())
+    assert_gradient_is_the_derivative(model, lambda: Translation(model, smoothing=0.1)(*batch).total)
 
 
 def test_it_cannot_see_ahead(name):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny import END, WORDS, WRITING, sentences, tiny, tiny_config
+from tiny import END, WORDS, WRITING, assert_gradient_is_the_derivative, sentences, tiny, tiny_config
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
@@ -59,22 +59,7 @@ def test_the_loss_is_that_of_each_token_given_those_before_it(name):
 
 def test_the_gradient_is_the_derivative(name):
     model, batch = tiny(name), text()
-    objective = NextToken(model)
-    objective(batch).total.backward()
-    torch.manual_seed(1)
-    weights = list(model.parameters())
-    for _ in range(3):
-        direction = [torch.randn_like(weight) for weight in weights]
-        slope = sum((weight.grad * d).sum() for weight, d in zip(weights, direction, strict=True))
-        values, step = [], 1e-6
-        for sign in (1, -2):
-            with torch.no_grad():
-                torch._foreach_add_(weights, direction, alpha=sign * step)
-                values.append(objective(batch).total)
-        with torch.no_grad():
-            torch._foreach_add_(weights, direction, alpha=step)
-        typical = sum(weight.grad.square().sum() for weight in weights).sqrt()
-        assert_close((values[0] - values[1]) / (2 * step), slope, rtol=1e-4, atol=1e-4 * typical.item())
+    assert_gradient_is_the_derivative(model, lambda: NextToken(model)(batch).total)
 
 
 def test_it_cannot_see_ahead_and_sees_its_own_sequence_alone(name):
