@@ -1,170 +1,69 @@
 """Text to ids and back: a thin face on Hugging Face `tokenizers`.
 
-Every tokenizer trained here has the same three special ids, 0 `<pad>`, 1 `</s>` and 2 `<unk>`, and lies on the disk as
-one `tokenizer.json`, which Hugging Face's own library reads as well. The names of special tokens are ordinary text
-where they stand in a sentence: no input can smuggle in an end of sentence.
+Every tokenizer trained here has the same three special ids, 0 `<pad>`, 1 `</s>` and 2 `<unk>`; GPT's and GPT-2's, which
+are read from the files that OpenAI published, have the ones they were published with. All lie on the disk as one
+`tokenizer.json`, which Hugging Face's own library reads as well. The names of special tokens are ordinary text where
+they stand in a sentence, save `<unk>` in `whitespace`: no input can smuggle in an end of sentence.
 
-What decoding gives back, after Unicode normalisation (NFC), for text without spaces at its ends:
+What decoding gives back, for text whose characters were seen in training:
 
-- `bpe`, `unigram`: the text itself, as long as its characters were seen in training. The space before a word is a part
-  of its piece (`▁Haus`), and punctuation is always a piece of its own.
+- `bytes`, and GPT-2: any text itself, seen or not.
+- `characters`: the text itself, after Unicode normalisation (NFC).
+- `bpe`, `unigram`: the same, but for spaces at the ends of the text. The space before a word is a part of its piece
+  (`▁Haus`), and punctuation is always a piece of its own.
 - `wordpiece`: the same, but a word with an unseen character becomes one `<unk>`.
-- `words`: the text with each run of spaces as one space. Punctuation remembers on which side it touched (`￭.`), words
-  do not, so a word has one id wherever it stands.
-- `characters`: the text itself.
+- `words`: the text, after NFC, with each run of spaces as one space. Punctuation remembers on which side it touched
+  (`￭.`), words do not, so a word has one id wherever it stands.
+- `whitespace`: the words, as white space divides them, with one space between them. For text which is tokenised
+  already, as Penn Treebank and WikiText are; `<unk>` in it is the unknown word.
+- GPT: lower-case words, and punctuation as a word of its own.
 
-A literal `▁` becomes a space and a literal `￭` is dropped: they are the marks.
+In `bpe`, `unigram` and `wordpiece` a literal `▁` becomes a space, in `words` a literal `￭` is dropped: they are the
+marks.
 """
 
+import codecs
 import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
 import tokenizers
-from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import decoders
 
 from regard.storage.files import written_whole
-from regard.storage.names import require
+from regard.text.kinds import KINDS, SPACE, SPECIAL, trained
+from regard.text.letters import bytes_of
+from regard.text.published import WORD_END, pair_in, read_pair, special_ids
+
+__all__ = ["KINDS", "SPECIAL", "Tokenizer", "Unfolding"]
 
 # Threads inside the library, but none in a forked process: the threads of a pool do not survive the fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.register_at_fork(after_in_child=lambda: os.environ.__setitem__("TOKENIZERS_PARALLELISM", "false"))
 
-SPECIAL = ("<pad>", "</s>", "<unk>")
-SPACE = "▁"  # stands for the space before a piece, as in SentencePiece
-JOINER = "￭"  # stands where a punctuation mark touches its neighbour, as in OpenNMT's tokenizer
-
-_WORD = r"\p{L}\p{M}\p{N}"
-_PIECES = Regex(rf"{SPACE}?[\p{{L}}\p{{M}}]+|{SPACE}?\p{{N}}+|{SPACE}?[^{_WORD}{SPACE}]|{SPACE}")
-_PUNCTUATION = Regex(rf"{JOINER}?[^\s{_WORD}{JOINER}](?:{JOINER}(?=[{_WORD}]))?")
-
-Untrained = tuple[tokenizers.Tokenizer, trainers.Trainer]
-
-
-def _pieces(model: models.Model, trainer: trainers.Trainer) -> Untrained:
-    """A tokenizer whose pieces keep their spaces, so that decoding is concatenation."""
-    tokenizer = tokenizers.Tokenizer(model)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Metaspace(SPACE, prepend_scheme="always", split=False),
-            pre_tokenizers.Split(_PIECES, "isolated"),
-        ]
-    )
-    tokenizer.decoder = decoders.Metaspace(SPACE, prepend_scheme="always")
-    return tokenizer, trainer
-
-
-def _bpe(size: int, minimum: int) -> Untrained:
-    """Byte pair encoding over characters (Sennrich et al. 2016)."""
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, min_frequency=minimum, special_tokens=list(SPECIAL), show_progress=False
-    )
-    return _pieces(models.BPE(unk_token="<unk>", fuse_unk=True), trainer)
-
-
-def _unigram(size: int, minimum: int) -> Untrained:
-    """The unigram language model (Kudo 2018), pruned by likelihood.
-
-    The library breaks ties by the order of a hash table: two trainings may differ in pieces of equal score.
-    """
-    if minimum > 1:
-        raise ValueError(f"minimum is not known to unigram tokenizers, which prune by likelihood, got {minimum}; use 1")
-    trainer = trainers.UnigramTrainer(
-        vocab_size=size, unk_token="<unk>", special_tokens=list(SPECIAL), show_progress=False
-    )
-    return _pieces(models.Unigram(), trainer)
-
-
-def _settled(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """A unigram tokenizer which is read back as it was written: the library's reader errs in a score's last digit."""
-    state = json.loads(tokenizer.to_str())
-    state["model"]["vocab"] = [[piece, round(score, 10)] for piece, score in state["model"]["vocab"]]
-    return tokenizers.Tokenizer.from_str(json.dumps(state))
-
-
-def _wordpiece(size: int, minimum: int) -> Untrained:
-    """Word pieces, the longest match first, the start of a word marked (Wu et al. 2016, section 4.1)."""
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=size,
-        min_frequency=minimum,
-        special_tokens=list(SPECIAL),
-        continuing_subword_prefix="",
-        show_progress=False,
-    )
-    return _pieces(models.WordPiece(unk_token="<unk>", continuing_subword_prefix=""), trainer)
-
-
-def _words(size: int, minimum: int) -> Untrained:
-    """Whole words and punctuation marks, the most frequent first; all others are `<unk>`."""
-    tokenizer = tokenizers.Tokenizer(models.WordLevel(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.Sequence(
-        [
-            normalizers.Replace(JOINER, ""),
-            normalizers.Replace(Regex(rf"(?<=\S)(?=[^\s{_WORD}])"), JOINER),
-            normalizers.Replace(Regex(rf"(?<=[^\s{_WORD}])(?=[{_WORD}])"), JOINER),
-        ]
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(_PUNCTUATION, "isolated")]
-    )
-    tokenizer.decoder = decoders.Sequence(
-        [
-            decoders.WordPiece(prefix=JOINER, cleanup=False),
-            decoders.Fuse(),
-            decoders.Replace(JOINER + " ", ""),
-            decoders.Replace(JOINER, ""),
-        ]
-    )
-    return tokenizer, _whole(size, minimum)
-
-
-def _characters(size: int, minimum: int) -> Untrained:
-    """Every code point a token, the space too."""
-    tokenizer = tokenizers.Tokenizer(models.WordLevel(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?m:.)"), "isolated")
-    tokenizer.decoder = decoders.Fuse()
-    return tokenizer, _whole(size, minimum)
-
-
-def _whole(size: int, minimum: int) -> trainers.Trainer:
-    """The trainer which only counts."""
-    return trainers.WordLevelTrainer(
-        vocab_size=size, min_frequency=minimum, special_tokens=list(SPECIAL), show_progress=False
-    )
-
-
-KINDS: dict[str, Callable[[int, int], Untrained]] = {
-    "bpe": _bpe,
-    "unigram": _unigram,
-    "wordpiece": _wordpiece,
-    "words": _words,
-    "characters": _characters,
-}
-COUNTED = ("words", "characters")  # kinds which may take everything they see
+_SHOWN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
+_LONE_BYTES = {0xDC00 + byte: f"<0x{byte:02X}>" for byte in range(0x80, 0x100)}  # as "surrogateescape" reads them
 
 
 class Tokenizer:
-    """Text to ids and back; made by `Tokenizer.train` or `Tokenizer.load`.
+    """Text to ids and back; made by `Tokenizer.train`, `Tokenizer.load` or `Tokenizer.from_files`.
 
     Raises:
-        ValueError: if the special tokens are not where every model expects them.
+        ValueError: if the special tokens are neither those of training nor those of GPT or GPT-2.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer):
-        found = {name: tokenizer.token_to_id(name) for name in SPECIAL}
-        if list(found.values()) != [0, 1, 2]:
-            listed = ", ".join(f"{name}: {'missing' if at is None else at}" for name, at in found.items())
-            raise ValueError(f"the special tokens must have the ids <pad>: 0, </s>: 1, <unk>: 2, got {listed}")
+        self._special = special_ids(tokenizer)
+        tokenizer.add_special_tokens([tokenizer.id_to_token(id) for id in self._special.values()])
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = True
         self._tokenizer = tokenizer
         self._json = tokenizer.to_str()
-        pre = json.dumps(json.loads(self._json)["pre_tokenizer"])
-        self._marks_spaces = "Metaspace" in pre
+        added = tokenizer.get_added_tokens_decoder().items()
+        self._dropped = frozenset(id for id, token in added if token.special)
 
     @classmethod
     def train(
@@ -180,54 +79,50 @@ class Tokenizer:
 
         Args:
             kind: one of `KINDS`.
-            vocabulary: ids at most, the three special ones included; None, for words and characters alone, is all.
+            vocabulary: ids at most, the three special ones included; None is all, for the kinds alone which
+                only count: words, whitespace and characters.
             minimum: how often a word, a character or a pair must be seen to become a token of its own.
 
         Raises:
             ValueError: if an argument is out of its range, there is no text, or the vocabulary cannot hold every
                 character that the pieces are made of.
         """
-        require("kind", kind, KINDS)
-        if vocabulary is None and kind not in COUNTED:
-            raise ValueError(f"vocabulary must be given for kind {kind!r}; only {' and '.join(COUNTED)} do without")
-        if vocabulary is not None and vocabulary <= len(SPECIAL):
-            raise ValueError(f"vocabulary must leave room beside the 3 special tokens, got {vocabulary}")
-        if minimum < 1:
-            raise ValueError(f"minimum must be 1 or more, got {minimum}")
-        tokenizer, trainer = KINDS[kind](vocabulary if vocabulary is not None else 2**31, minimum)
-        cleaning = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
-        if tokenizer.normalizer is not None:
-            cleaning.append(tokenizer.normalizer)
-        tokenizer.normalizer = normalizers.Sequence(cleaning)
-        tokenizer.train_from_iterator(iter(lines), trainer)
-        if kind == "unigram":
-            tokenizer = _settled(tokenizer)
-        size = tokenizer.get_vocab_size()
-        if size <= len(SPECIAL):
-            raise ValueError("there is nothing to train a tokenizer on: the text is empty, or minimum is too high")
-        if vocabulary is not None and size > vocabulary:
-            raise ValueError(
-                f"vocabulary={vocabulary} cannot hold the {size - len(SPECIAL)} characters of the text and the 3 "
-                f"special tokens; ask for more than {size}"
-            )
-        return cls(tokenizer)
+        options = {"kind": kind, "vocabulary": vocabulary, "minimum": minimum, "lowercase": lowercase}
+        return cls(trained(lines, **options))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a `tokenizer.json`, or the one in a folder.
+        """Read a `tokenizer.json`, or the one in a folder, or a folder's published pair of files.
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if the file is cut short, is not a tokenizer, or has no special tokens at 0, 1 and 2.
+            ValueError: if a file is cut short, is not a tokenizer, or has special tokens of its own.
         """
         path = Path(path)
-        path = path / "tokenizer.json" if path.is_dir() else path
+        if path.is_dir():
+            path, folder = path / "tokenizer.json", path
+            if not path.is_file() and (pair := pair_in(folder)):
+                return cls.from_files(*pair)
         if not path.is_file():
             raise FileNotFoundError(f"no tokenizer at {path}; `Tokenizer.train(...).save(path)` makes one")
         try:
             return cls(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
         except Exception as error:  # the library raises plain Exception
             raise ValueError(f"{path} is not a tokenizer which regard can use: {error}") from error
+
+    @classmethod
+    def from_files(cls, vocabulary: str | Path, merges: str | Path) -> Self:
+        """GPT's or GPT-2's tokenizer, of the two files which OpenAI published, whatever they are called here.
+
+        Args:
+            vocabulary: `encoder.json`, `encoder_bpe_40000.json`, or `vocab.json` as Hugging Face calls both.
+            merges: `vocab.bpe`, `vocab_40000.bpe` or `merges.txt`.
+
+        Raises:
+            FileNotFoundError: if one is not there.
+            ValueError: if one is cut short, or they do not belong together.
+        """
+        return cls(read_pair(Path(vocabulary), Path(merges)))
 
     def save(self, path: str | Path) -> None:
         """Write `tokenizer.json` to this path, whole or not at all."""
@@ -241,18 +136,30 @@ class Tokenizer:
 
     @property
     def pad(self) -> int:
-        """The id which fills short sequences."""
-        return 0
+        """The id which fills short sequences; a ValueError where there is none."""
+        return self._id("pad")
 
     @property
     def end(self) -> int:
-        """The id which ends a sentence."""
-        return 1
+        """The id which ends a sentence or a text; a ValueError where there is none."""
+        return self._id("end")
+
+    @property
+    def has_end(self) -> bool:
+        """Whether there is an id which ends a text."""
+        return "end" in self._special
 
     @property
     def unknown(self) -> int:
-        """The id of whatever was not seen in training."""
-        return 2
+        """The id of whatever was not seen in training; a ValueError where there is none."""
+        return self._id("unknown")
+
+    def _id(self, name: str) -> int:
+        """A special id."""
+        if name not in self._special:
+            there = ", ".join(f"{name}: {id}" for name, id in self._special.items())
+            raise ValueError(f"this tokenizer has no {name} token, its special ids are {there}")
+        return self._special[name]
 
     @property
     def fingerprint(self) -> str:
@@ -261,7 +168,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of one text, without an end."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, without ends."""
@@ -278,33 +185,62 @@ class Tokenizer:
 
     def _plain(self, ids: Iterable[int], keeps_unknown: bool) -> list[int]:
         """Ids which are text; an id outside the vocabulary is the caller's mistake, not a missing word."""
-        plain, size, dropped = [], self.size, 2 if keeps_unknown else 3
-        for id in ids:
+        plain, size = [], self.size
+        dropped = self._dropped - {self._special.get("unknown")} if keeps_unknown else self._dropped
+        for id in map(int, ids):
             if not 0 <= id < size:
                 raise ValueError(f"ids must be from 0 to {size - 1}, got {id}")
-            if id >= dropped:
-                plain.append(int(id))
+            if id not in dropped:
+                plain.append(id)
         return plain
+
+    def unfolding(self, after: Iterable[int] = (), *, keeps_unknown: bool = False) -> "Unfolding":
+        """The text of ids which come one by one.
+
+        Args:
+            after: ids which came before, whose text is told already.
+            keeps_unknown: as of `decode`.
+        """
+        unfolding = Unfolding(self, keeps_unknown)
+        for id in after:
+            unfolding.add(id)
+        return unfolding
 
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Each id as a picture shows it.
 
-        A piece which goes on with a word is led by `·`, a space which stands alone is `␣`; special ids show names.
+        A piece which goes on with a word is led by `·`, a space which stands alone is `␣`, a line break `⏎`, a tab `⇥`
+        and a byte of a character which is not whole `<0xE4>`; special ids show names.
         """
         shown, inside = [], False
-        for id in ids:
-            token = self._tokenizer.id_to_token(int(id))
+        knows_spaces = isinstance(
+            self._tokenizer.decoder, decoders.Metaspace | decoders.ByteLevel | decoders.BPEDecoder
+        )
+        for id in map(int, ids):
+            token = self._tokenizer.id_to_token(id)
             if token is None:
                 raise ValueError(f"ids must be from 0 to {self.size - 1}, got {id}")
-            if token in SPECIAL:
+            if id in self._dropped:
                 shown.append(token)
                 inside = False
                 continue
-            text = token.removeprefix(SPACE) if self._marks_spaces else token.replace(JOINER, "")
-            goes_on = self._marks_spaces and inside and token[0].isalnum()
-            inside = token[-1].isalnum()
-            shown.append("·" + text if goes_on else text.replace(" ", "␣") or "␣")
+            text = self._text(id, token)
+            goes_on = knows_spaces and inside and text[:1].isalnum()
+            inside = text[-1:].isalnum()
+            shown.append("·" * goes_on + (text.strip(" ") or text).translate(_SHOWN))
         return shown
+
+    def _text(self, id: int, token: str) -> str:
+        """A piece as it stands in the middle of a text, with its spaces where they are its own."""
+        match self._tokenizer.decoder:
+            case decoders.Metaspace():
+                return token.replace(SPACE, " ")
+            case decoders.BPEDecoder():
+                return token.replace(WORD_END, " ")
+            case decoders.ByteLevel():
+                return bytes_of(token).decode(errors="surrogateescape").translate(_LONE_BYTES)
+            case _:
+                return self._tokenizer.decode([id], skip_special_tokens=False)
 
     def __len__(self) -> int:
         return self.size
@@ -320,6 +256,36 @@ class Tokenizer:
 
     def __reduce__(self):
         return _restore, (self._json,)
+
+
+class Unfolding:
+    """The text of ids which come one by one: all that it gives, put together, is what `decode` gives for all of them.
+
+    Made by `Tokenizer.unfolding`. Only the bytes of a character which is not whole are held back.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, keeps_unknown: bool):
+        self._face, self._keeps_unknown = tokenizer, keeps_unknown
+        self._last: list[int] = []
+        self._characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def add(self, id: int) -> str:
+        """The text which this id makes certain; none of a special id."""
+        plain = self._face._plain([id], self._keeps_unknown)
+        return self._characters.decode(self._bytes(plain[0])) if plain else ""
+
+    def rest(self) -> str:
+        """What was held back, once no more ids come."""
+        return self._characters.decode(b"", final=True)
+
+    def _bytes(self, id: int) -> bytes:
+        """What an id adds to the text, which depends on the one before it alone, and in `bytes` on none."""
+        library = self._face._tokenizer
+        if isinstance(library.decoder, decoders.ByteLevel):
+            return bytes_of(library.id_to_token(id) or "")
+        last, self._last = self._last, [id]
+        told = library.decode(last, skip_special_tokens=False)
+        return library.decode([*last, id], skip_special_tokens=False)[len(told) :].encode()
 
 
 def _restore(text: str) -> Tokenizer:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from collections import Counter
 from functools import cache
 from itertools import chain, repeat
 
@@ -16,7 +17,8 @@ import tokenizers
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
-from regard.text.tokenizer import KINDS, Tokenizer
+from regard.text.kinds import COUNTED, KINDS, VERBATIM
+from regard.text.tokenizer import Tokenizer
 
 TEXT = [
     "Zwei junge weiße Männer sind im Freien.",
@@ -28,7 +30,7 @@ TEXT = [
 
 def trained(kind, lines=TEXT, **options):
     """A small tokenizer."""
-    return Tokenizer.train(lines, kind=kind, vocabulary=200 if kind not in ("words", "characters") else None, **options)
+    return Tokenizer.train(lines, kind=kind, vocabulary=None if kind in COUNTED else 300, **options)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -102,10 +104,20 @@ def test_pieces_have_one_for_each_id(tokenizer):
         assert all(pieces)
 
 
-def test_accents_written_in_two_characters_are_composed(tokenizer):
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in VERBATIM])
+def test_accents_written_in_two_characters_are_composed(kind):
+    tokenizer = trained(kind)
     decomposed = unicodedata.normalize("NFD", TEXT[0])
     assert decomposed != TEXT[0]
     assert tokenizer.encode(decomposed) == tokenizer.encode(TEXT[0])
+
+
+@pytest.mark.parametrize("kind", VERBATIM)
+def test_accents_written_in_two_characters_stay_so_in_kinds_which_give_back_what_came(kind):
+    decomposed = unicodedata.normalize("NFD", TEXT[0])
+    tokenizer = trained(kind, [*TEXT, decomposed])
+    assert tokenizer.decode(tokenizer.encode(decomposed)) == decomposed
+    assert tokenizer.decode(tokenizer.encode(TEXT[0])) == TEXT[0]
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece", "words"])
@@ -146,6 +158,87 @@ def test_characters_come_back_exactly(text):
     tokenizer = Tokenizer.train([text + "x"], kind="characters")
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert len(tokenizer.encode(text)) == len(text)
+
+
+LINES = "  def f(x):\n\treturn   x\n\n  \r\n# end  \n "
+
+
+@pytest.mark.parametrize("kind", ["characters", "bytes"])
+def test_lines_come_back_with_all_their_spaces(kind):
+    tokenizer = trained(kind, [LINES])
+    assert tokenizer.decode(tokenizer.encode(LINES)) == LINES
+
+
+def test_a_line_break_is_a_character():
+    tokenizer = trained("characters", [LINES])
+    assert tokenizer.pieces(tokenizer.encode("x\n\n  d\t")) == ["x", "⏎", "⏎", "␣", "␣", "d", "⇥"]
+
+
+@cache
+def of_bytes():
+    """A byte-level tokenizer which has learnt some merges, within characters too."""
+    return Tokenizer.train([*TEXT, "中文字 ไทย 😀😁 <|endoftext|> </s> don't"] * 2, kind="bytes", vocabulary=400)
+
+
+@given(text=some.text(max_size=60) | some.text("de \n\u0301😀中ไ<|/s>'", max_size=60))
+def test_bytes_give_back_any_text(text):
+    assert of_bytes().decode(of_bytes().encode(text)) == text
+    assert all(id > 2 for id in of_bytes().encode(text))
+
+
+def test_bytes_may_have_no_merges_at_all():
+    tokenizer = Tokenizer.train(["ab ab"], kind="bytes", vocabulary=259)
+    assert len(tokenizer.encode("ab 中")) == 6
+    assert tokenizer.size == 259
+
+
+def test_bytes_are_not_merged_across_words_numbers_and_contractions():
+    tokenizer = Tokenizer.train(["I'll see 12 dogs, don't  I\n"] * 9, kind="bytes", vocabulary=300)
+    shown = tokenizer.pieces(tokenizer.encode("I'll see 12 dogs, don't  I\n"))
+    assert shown == ["I", "'ll", "see", "12", "dogs", ",", "don", "'t", "␣", "I", "⏎"]  # the GPT-2 pattern, by hand
+
+
+def test_pieces_show_bytes_which_are_no_character():
+    tokenizer = Tokenizer.train(["x"], kind="bytes", vocabulary=259)
+    assert tokenizer.pieces(tokenizer.encode("ä b1")) == ["<0xC3>", "<0xA4>", "␣", "b", "·1"]
+
+
+def test_what_white_space_divides_is_a_word():
+    tokenizer = Tokenizer.train([" = Valkyria 's @-@ <unk> = \n a.b\u3000c "], kind="whitespace")
+    text = "\u00a0c  = a.b\t's\n@-@"
+    assert tokenizer.pieces(tokenizer.encode(text)) == ["c", "=", "a.b", "'s", "@-@"]
+    assert tokenizer.decode(tokenizer.encode(text)) == "c = a.b 's @-@"
+
+
+def test_the_unknown_word_of_a_tokenised_text_is_the_unknown_id():
+    tokenizer = Tokenizer.train(["a <unk> <unk> b <unk>"], kind="whitespace")
+    assert tokenizer.size == 5
+    ids = tokenizer.encode("a <unk> b")
+    assert ids[1] == tokenizer.encode("never")[0] == tokenizer.unknown
+    assert tokenizer.decode(ids, keeps_unknown=True) == "a <unk> b"
+
+
+@given(words=some.lists(some.sampled_from(["</s>", "<pad>", "\\</s>", "\\\\<pad>", "x</s>", "</s>x", "\\", "a", " "])))
+def test_names_of_special_tokens_are_words_like_others(words):
+    text = " ".join(words)
+    tokenizer = Tokenizer.train([text, "a"], kind="whitespace")
+    ids = tokenizer.encode(text)
+    assert all(id > 2 for id in ids)
+    assert tokenizer.decode(ids) == " ".join(text.split())
+    assert len(set(ids)) == len(set(text.split()))
+
+
+@pytest.mark.parametrize("vocabulary", [5, 6, 7, 8, None])
+def test_the_vocabulary_of_tokenised_text_holds_the_most_frequent_words(vocabulary):
+    tokenizer = Tokenizer.train(["d a c b a <unk> <unk> <unk>", "b a"], kind="whitespace", vocabulary=vocabulary)
+    assert tokenizer.size == min(vocabulary or 7, 7)
+    assert tokenizer.encode("a b c d") == [id if id < tokenizer.size else 2 for id in (3, 4, 5, 6)]
+
+
+def test_lowercase_does_not_smuggle_in_an_end():
+    tokenizer = Tokenizer.train(["A </S> b"], kind="whitespace", lowercase=True)
+    assert tokenizer.decode(tokenizer.encode("A </S> B")) == "a </s> b"
+    assert tokenizer.end not in tokenizer.encode("</S>")
 
 
 ALPHABET = "abcäßçñ ,.!?-'\"()„“’«»/%$&#@+*=_0123中文ไทย\u0301\u202f\u2028\t"
@@ -192,7 +285,7 @@ def test_training_reads_an_iterator_of_any_length():
     assert Tokenizer.train(lines, kind="bpe", vocabulary=100).size == 100
 
 
-@pytest.mark.parametrize("kind", ["bpe", "wordpiece", "words", "characters"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "unigram"])
 def test_training_twice_gives_the_same(kind):
     assert trained(kind) == trained(kind)
 
@@ -213,6 +306,7 @@ def test_an_error_of_the_text_is_the_error_of_the_training():
         ({"kind": "bpe"}, "vocabulary must be given for kind 'bpe'"),
         ({"kind": "bpe", "vocabulary": 3}, "3 special tokens, got 3"),
         ({"kind": "bpe", "vocabulary": 10}, "vocabulary=10 cannot hold the [0-9]+ characters"),
+        ({"kind": "bytes", "vocabulary": 258}, "259 or more for kind 'bytes'.* got 258"),
         ({"kind": "bpe", "vocabulary": 100, "minimum": 0}, "minimum must be 1 or more, got 0"),
         ({"kind": "unigram", "vocabulary": 100, "minimum": 2}, "use 1"),
     ],
@@ -311,8 +405,20 @@ def test_every_line_of_multi30k_comes_back(data, kind):
         for name in ("train.de", "train.en", "val.de", "val.en", "test_2016_flickr.de", "test_2016_flickr.en")
         for line in (data / "multi30k" / name).read_bytes().decode("utf-8").split("\n")
     ]
-    tokenizer = Tokenizer.train(lines, kind=kind, vocabulary=8000 if kind in ("bpe", "unigram", "wordpiece") else None)
-    if kind == "words":
+    tokenizer = Tokenizer.train(lines, kind=kind, vocabulary=None if kind in COUNTED else 8000)
+    if kind in ("words", "whitespace"):
         lines = [" ".join(line.split()) for line in lines]
     back = tokenizer.decode_batch(tokenizer.encode_batch(lines))
     assert [pair for pair in zip(lines, back, strict=True) if pair[0] != pair[1]] == []
+
+
+@pytest.mark.data
+def test_wikitext_2_has_the_counts_of_the_literature(data):
+    train, held_out = ((data / "wikitext-2" / f"wiki.{part}.tokens").read_text("utf-8") for part in ("train", "valid"))
+    tokenizer = Tokenizer.train(train.split("\n"), kind="whitespace")
+    # Merity et al. 2016, table 1; `<eos>` and `<unk>` are among its words, a pad is not
+    assert tokenizer.size == 33_278 + 1
+    assert len(tokenizer.encode(held_out)) + held_out.count("\n") == 217_646
+    counts = Counter(train.split())
+    ranked = [counts[word] for word in tokenizer.pieces(range(3, tokenizer.size))]
+    assert ranked == sorted(ranked, reverse=True)
