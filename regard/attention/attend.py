@@ -3,6 +3,7 @@
 Axes: B batch, H heads, T query positions, S key positions, K width of a head, D model width.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -43,6 +44,7 @@ def attend(
     *,
     mask: Mask | None = None,
     bias: Tensor | None = None,
+    scale: float | None = None,
     dropout: float = 0.0,
     record: list[Tensor] | None = None,
 ) -> Tensor:
@@ -54,25 +56,27 @@ def attend(
         value: [B, H, S, K].
         mask: which keys each query may see; None means all.
         bias: added to the scaled scores, broadcastable to [B, H, T, S].
+        scale: of the scores QK', where it is not 1/sqrt(K).
         dropout: probability of dropping an attention weight.
         record: a list to which the weights [B, H, T, S] are appended; the reference kernel computes them.
 
     Returns: [B, H, T, K]. A query which may see no key gets zeros, in each kernel.
     """
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     if record is not None or _kernel == "reference":
-        return _reference(query, key, value, mask, bias, dropout, record)
+        return _reference(query, key, value, mask, bias, scale, dropout, record)
     if _kernel == "flex":
-        return _flex(query, key, value, mask, bias, dropout)
+        return _flex(query, key, value, mask, bias, scale, dropout)
     if mask is not None and bias is None:
         packed = [part for part in mask.parts if isinstance(part, Documents)]
         patterns = [part for part in mask.parts if isinstance(part, Pattern)]
         if len(packed) <= 1 and len(patterns) <= 1 and len(packed) + len(patterns) == len(mask.parts):
             pattern = patterns[0] if patterns else None
             if packed and (pattern is None or packed[0].is_square):
-                return _variable_length(query, key, value, packed[0], pattern, dropout)
+                return _variable_length(query, key, value, packed[0], pattern, scale, dropout)
             if pattern is not None and not packed and _FEW < query.shape[-2] == key.shape[-2]:
-                return sparse(query, key, value, pattern, dropout)
-    return _sdpa(query, key, value, mask, bias, dropout)
+                return sparse(query, key, value, pattern, scale, dropout)
+    return _sdpa(query, key, value, mask, bias, scale, dropout)
 
 
 def weigh(
@@ -94,9 +98,9 @@ def weigh(
     return F.dropout(weights, dropout) @ value
 
 
-def _reference(query, key, value, mask, bias, dropout, record=None):
+def _reference(query, key, value, mask, bias, scale, dropout, record=None):
     """The formula as the paper prints it."""
-    scores = query @ key.mT * query.shape[-1] ** -0.5
+    scores = query @ key.mT * scale
     if bias is not None:
         scores = scores + bias
     allowed = None if mask is None else mask.dense(*scores.shape, scores.device)
@@ -107,43 +111,43 @@ def _reference(query, key, value, mask, bias, dropout, record=None):
 _FEW = 8
 
 
-def _sdpa(query, key, value, mask, bias, dropout):
+def _sdpa(query, key, value, mask, bias, scale, dropout):
     """PyTorch's fused kernels, with a dense mask where it is more than causal."""
     (B, H, T), S = query.shape[:3], key.shape[-2]
     if type(mask) is Causal and T == 1:
         mask = None
     if T <= _FEW and not query.is_cuda:
         if mask is None:
-            return _plain(query, key, value, bias, dropout)
+            return _plain(query, key, value, bias, scale, dropout)
         if bias is None and (added := mask.bias(B, H, T, S, query.device)) is not None:
-            return _plain(query, key, value, added, dropout)
-        return _reference(query, key, value, mask, bias, dropout)
+            return _plain(query, key, value, added, scale, dropout)
+        return _reference(query, key, value, mask, bias, scale, dropout)
     allowed = None if mask is None else mask.dense(B, H, T, S, query.device)
     if bias is not None:
         allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout, scale=scale)
 
 
-def _plain(query, key, value, bias, dropout):
+def _plain(query, key, value, bias, scale, dropout):
     """Two matrix products. No query may be kept from every key by an infinite bias."""
-    scores, scale = query @ key.mT, query.shape[-1] ** -0.5
+    scores = query @ key.mT
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     scores = scores * scale if bias is None else torch.add(bias, scores, alpha=scale)
     return F.dropout(scores.softmax(-1).type_as(value), dropout) @ value
 
 
-def _variable_length(query, key, value, packed, pattern, dropout):
+def _variable_length(query, key, value, packed, pattern, scale, dropout):
     """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
     is_plain = pattern is None or type(pattern) is Causal
     if query.is_cuda and is_plain and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
-        return _flash_variable_length(query, key, value, packed, pattern is not None)
+        return _flash_variable_length(query, key, value, packed, pattern is not None, scale)
     blocks = packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
     padded = (side.pad(x[0].transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True))
     results = []
     for group, *parts in zip(blocks.groups, *padded, strict=True):
         queries, keys, values = (x.transpose(1, 2) for x in parts)  # [G, H, T, K]
-        result = _block(queries, keys, values, group, pattern, dropout)
+        result = _block(queries, keys, values, group, pattern, scale, dropout)
         results.append(result.transpose(1, 2))
     return blocks.queries.pack(results).transpose(0, 1)[None]
 
@@ -152,19 +156,20 @@ def _variable_length(query, key, value, packed, pattern, dropout):
 _SMALL = 96 * 96
 
 
-def _block(query, key, value, group, pattern, dropout):
+def _block(query, key, value, group, pattern, scale, dropout):
     """One padded block, [G, H, T, K]."""
     is_large = query.is_cuda or query.shape[-2] * key.shape[-2] > _SMALL
-    if is_large and pattern is not None:  # what follows a shorter sequence is no past of its own
-        return sparse(query, key, value, pattern, dropout)
+    # what follows a shorter sequence is no past of its own; plain products cannot leave a query without keys
+    if pattern is not None and (is_large or not pattern.sees_itself):
+        return sparse(query, key, value, pattern, scale, dropout)
     bias = group.bias(pattern, query.shape[1], query.device)
     if is_large:
         bias = bias if bias is None else bias.to(query.dtype)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-    return _plain(query, key, value, bias, dropout)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout, scale=scale)
+    return _plain(query, key, value, bias, scale, dropout)
 
 
-def _flash_variable_length(query, key, value, packed, causal):
+def _flash_variable_length(query, key, value, packed, causal, scale):
     """The GPU's own kernel for packed sequences."""
     from torch.nn.attention.varlen import varlen_attn
 
@@ -175,11 +180,11 @@ def _flash_variable_length(query, key, value, packed, causal):
     sizes = int(packed.query_lengths.max()), int(packed.key_lengths.max())
     window = (-1, 0) if causal else (-1, -1)
     starts = boundaries(packed.query_lengths), boundaries(packed.key_lengths)
-    result = varlen_attn(q, k, v, *starts, *sizes, window_size=window)
+    result = varlen_attn(q, k, v, *starts, *sizes, window_size=window, scale=scale)
     return result.transpose(0, 1).unsqueeze(0)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _flex(query, key, value, mask, bias, dropout):
+def _flex(query, key, value, mask, bias, scale, dropout):
     """FlexAttention, compiled on a GPU."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
@@ -195,4 +200,4 @@ def _flex(query, key, value, mask, bias, dropout):
         bias = bias.expand(B, H, T, S)
         score = lambda scores, b, h, i, j: scores + bias[b, h, i, j]
     run = torch.compile(flex_attention, dynamic=False) if query.is_cuda else flex_attention
-    return run(query, key, value, score_mod=score, block_mask=block_mask)
+    return run(query, key, value, score_mod=score, block_mask=block_mask, scale=scale)

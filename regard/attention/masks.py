@@ -97,6 +97,8 @@ class Conjunction(Mask):
 class Pattern(Mask):
     """What a position sees of its past, by where both stand; in packed sequences, where they stand in their own."""
 
+    sees_itself: bool = True  # so that no position sees nothing
+
 
 class Causal(Pattern):
     """Each position sees itself and the past."""
@@ -125,20 +127,61 @@ class Strided(Pattern):
     stride: int
 
 
-class Fixed(Pattern):
-    """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.2)."""
+class Blocked(Pattern):
+    """The own block of `stride` positions, up to itself (Child et al. 2019, section 4.2)."""
 
-    def __init__(self, stride: int, summary: int):
-        super().__init__(
-            lambda b, h, i, j: (j <= i) & ((j // stride == i // stride) | (j % stride >= stride - summary))
-        )
+    def __init__(self, stride: int):
+        super().__init__(lambda b, h, i, j: (j <= i) & (j // stride == i // stride))
         object.__setattr__(self, "stride", _positive("stride", stride))
-        object.__setattr__(self, "summary", _positive("summary", summary))
-        if summary > stride:
-            raise ValueError(f"a block of {stride} cells has no {summary} to sum it up")
 
     stride: int
-    summary: int
+
+
+class Summaries(Pattern):
+    """The cells which sum up a block, of every block so far (Child et al. 2019, section 4.2).
+
+    Attributes:
+        cells: their places in a block.
+    """
+
+    sees_itself = False
+
+    def __init__(self, stride: int, summary: int, subblock: int = 0):
+        super().__init__(lambda b, h, i, j: (j <= i) & _among(j % stride, self.cells))
+        object.__setattr__(self, "stride", _positive("stride", stride))
+        object.__setattr__(self, "cells", _summary(stride, summary, subblock))
+
+    stride: int
+    cells: range
+
+
+class Fixed(Pattern):
+    """The own block, and the cells which sum up a block, of every earlier block (Child et al. 2019, section 4.2).
+
+    Attributes:
+        cells: their places in a block.
+    """
+
+    def __init__(self, stride: int, summary: int, subblock: int = 0):
+        super().__init__(lambda b, h, i, j: (j <= i) & ((j // stride == i // stride) | _among(j % stride, self.cells)))
+        object.__setattr__(self, "stride", _positive("stride", stride))
+        object.__setattr__(self, "cells", _summary(stride, summary, subblock))
+
+    stride: int
+    cells: range
+
+
+def _among(places: Tensor, cells: range) -> Tensor:
+    """Which places are among these neighbours."""
+    return (places >= cells.start) & (places < cells.stop)
+
+
+def _summary(stride: int, summary: int, subblock: int) -> range:
+    """The places of the last `summary` cells of a block; of `subblock` 1 those before them, and so on."""
+    last = stride - subblock * _positive("summary", summary)
+    if subblock < 0 or last < summary:
+        raise ValueError(f"a block of {stride} cells has no subblock {subblock} of {summary} cells to sum it up")
+    return range(last - summary, last)
 
 
 class PerHead(Pattern):
@@ -150,6 +193,7 @@ class PerHead(Pattern):
         super().__init__(self._own)
         object.__setattr__(self, "heads", heads)
         object.__setattr__(self, "patterns", tuple(patterns))
+        object.__setattr__(self, "sees_itself", all(pattern.sees_itself for pattern in patterns))
 
     heads: int
     patterns: tuple[Pattern, ...]
@@ -245,9 +289,25 @@ def strided(stride: int) -> Strided:
     return Strided(stride)
 
 
-def fixed(stride: int, summary: int) -> Fixed:
-    """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.2)."""
-    return Fixed(stride, summary)
+def blocked(stride: int) -> Blocked:
+    """The own block of `stride` positions, up to itself (Child et al. 2019, section 4.2)."""
+    return Blocked(stride)
+
+
+def summaries(stride: int, summary: int, subblock: int = 0) -> Summaries:
+    """The last `summary` cells of every block so far (Child et al. 2019, section 4.2).
+
+    Of `subblock` 1 the cells before them, and so on. A position before the first of them sees nothing.
+    """
+    return Summaries(stride, summary, subblock)
+
+
+def fixed(stride: int, summary: int, subblock: int = 0) -> Fixed:
+    """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.2).
+
+    Of `subblock` 1 the cells before them, and so on.
+    """
+    return Fixed(stride, summary, subblock)
 
 
 def permuted(order: Tensor, *, sees_itself: bool) -> Mask:

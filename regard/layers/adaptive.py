@@ -60,14 +60,14 @@ class AdaptiveSoftmax(nn.Module):
     """Log-probabilities of words: that of a word's cluster, and that of the word in it.
 
     The first cluster's words and the other clusters themselves share one softmax. Tables, and the projections of all
-    clusters but the first, are those of the embedding.
+    clusters but the first, are those of the embedding; biases are as many as tables.
     """
 
     def __init__(self, embedding: AdaptiveEmbedding):
         super().__init__()
         self.ends, clusters = embedding.ends, len(embedding.ends) - 2
         self.tables, self.projections = embedding.tables, embedding.projections
-        self.bias = nn.Parameter(torch.zeros(self.ends[-1]))
+        self.biases = nn.ParameterList(torch.zeros(table.num_embeddings) for table in embedding.tables)
         self.clusters = nn.Linear(embedding.width, clusters) if clusters else None
         self.first = nn.Linear(embedding.width, embedding.width, bias=False) if len(self.projections) else None
 
@@ -75,19 +75,18 @@ class AdaptiveSoftmax(nn.Module):
         """Log-probabilities of the first cluster's words, and of the other clusters, [N, C + clusters]."""
         hidden = hidden if self.first is None else self.first(hidden)
         count = self.ends[1]
-        scores = F.linear(hidden, self.tables[0].weight[:count], self.bias[:count])
+        scores = F.linear(hidden, self.tables[0].weight[:count], self.biases[0][:count])
         if self.clusters is not None:
             scores = torch.cat([scores, self.clusters(hidden)], -1)
         return scores.log_softmax(-1)
 
     def tail(self, hidden: Tensor, cluster: int) -> Tensor:
         """Log-probabilities of the words of a cluster (from 1), given it: [N, C]."""
-        first, last = self.ends[cluster], self.ends[cluster + 1]
         if len(self.projections):
-            table, hidden = self.tables[cluster].weight, hidden @ self.projections[cluster].weight
-        else:
-            table = self.tables[0].weight[first:last]
-        return F.linear(hidden, table, self.bias[first:last]).log_softmax(-1)
+            hidden = hidden @ self.projections[cluster].weight
+            return F.linear(hidden, self.tables[cluster].weight, self.biases[cluster]).log_softmax(-1)
+        words = slice(self.ends[cluster], self.ends[cluster + 1])
+        return F.linear(hidden, self.tables[0].weight[words], self.biases[0][words]).log_softmax(-1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[N, D] -> log-probabilities of all words [N, V]."""

@@ -27,6 +27,8 @@ class Source:
 class HeadProjections(Attention):
     """What multi-head attentions share: projections into H heads, and back (Vaswani et al. 2017, section 3.2.2)."""
 
+    scale: float | None = None  # of scores, where it is not 1/sqrt(K)
+
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0, bias: bool = True):
         super().__init__()
         if width % heads:
@@ -70,7 +72,7 @@ class HeadProjections(Attention):
         if hypotheses is not None:
             query = spread_heads(query, hypotheses)
         dropout = self.dropout if self.training else 0.0
-        heads = attend(query, key, value, mask=mask, bias=bias, dropout=dropout, record=self.recorded)
+        heads = attend(query, key, value, mask=mask, bias=bias, scale=self.scale, dropout=dropout, record=self.recorded)
         result = self.merge(self.keep(heads))
         return self.output(result if hypotheses is None else hypotheses.gather(result)[None])
 

@@ -12,6 +12,7 @@ from regard.models.encoder_decoder import (
 from regard.models.gpt import GPT, GPT_SIZES, GPTConfig
 from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config
 from regard.models.gpt3 import GPT3, GPT3_SIZES, GPT3Config
+from regard.models.gpt_neo import GPT_NEO_SIZES, GPTNeo, GPTNeoConfig
 from regard.models.rnnsearch import RNNSEARCH_SIZES, RNNSearch, RNNSearchConfig
 from regard.models.seq2seq import SEQ2SEQ_SIZES, Seq2Seq, Seq2SeqConfig
 from regard.models.sparse_transformer import (
@@ -43,6 +44,7 @@ MODELS: dict[str, Entry] = {
     "gpt": Entry(GPT, GPTConfig, GPT_SIZES, "text"),
     "gpt2": Entry(GPT2, GPT2Config, GPT2_SIZES, "text"),
     "gpt3": Entry(GPT3, GPT3Config, GPT3_SIZES, "text"),
+    "gpt-neo": Entry(GPTNeo, GPTNeoConfig, GPT_NEO_SIZES, "text"),
     "sparse-transformer": Entry(SparseTransformer, SparseTransformerConfig, SPARSE_TRANSFORMER_SIZES, "text"),
     "transformer-xl": Entry(TransformerXL, TransformerXLConfig, TRANSFORMER_XL_SIZES, "text"),
 }

@@ -9,12 +9,12 @@ aside: its scores include rows of positions and of special tokens, and it drops 
 whole step, where here they are dropped at each token.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, sigmoid
 
 from regard.attention.masks import Pattern, causal, documents
 from regard.attention.packing import Packed
@@ -24,8 +24,14 @@ from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.state import Continuation, FillingCache
 from regard.layers.vocabulary import require_known
+from regard.storage.names import require
 
 EPSILON = 1e-5  # of layer norms, from the code
+GELU: dict[str, Callable[[Tensor], Tensor]] = {  # its forms (Hendrycks and Gimpel 2016, section 2)
+    "exact": gelu,
+    "tanh": partial(gelu, approximate="tanh"),
+    "sigmoid": lambda x: x * sigmoid(1.702 * x),
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class GPTConfig:
     depth: int = 12
     heads: int = 12
     dropout: float = 0.1  # of embeddings, attention weights and residual branches
+    activation: str = "tanh"  # form of GELU, that of the code; others who kept the architecture took the exact one
 
 
 GPT_SIZES = {
@@ -52,6 +59,7 @@ class GPT(nn.Module):
     layer: type[PostNormBlock | PreNormBlock] = PostNormBlock
 
     def __init__(self, config: GPTConfig):
+        require("activation", config.activation, GELU)
         super().__init__()
         self.config = c = config
         self.token, self.position = nn.Embedding(c.vocabulary, c.width), self.places()
@@ -69,9 +77,13 @@ class GPT(nn.Module):
     def block(self) -> PostNormBlock | PreNormBlock:
         """One layer: masked self-attention, and a feed-forward of four times the width."""
         c = self.config
-        attention = MultiHeadAttention(c.width, c.heads, dropout=c.dropout)
-        feed_forward = FeedForward(c.width, 4 * c.width, partial(gelu, approximate="tanh"))
+        attention = self.attention()
+        feed_forward = FeedForward(c.width, 4 * c.width, GELU[c.activation])
         return self.layer(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+
+    def attention(self) -> MultiHeadAttention:
+        """The attention of one layer."""
+        return MultiHeadAttention(self.config.width, self.config.heads, dropout=self.config.dropout)
 
     def last_norm(self) -> nn.Module:
         """What follows the last block: nothing."""

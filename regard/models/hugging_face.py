@@ -1,135 +1,27 @@
 """Hugging Face's names for the models which both libraries have: of configurations and of tensors.
 
 A directory of such a model is written as Transformers writes it, and loads there with equal scores; and one from there
-loads here. A layout is a table, applied strictly: what it does not name is an error, not a guess.
+loads here. Transformer-XL is one of theirs no more; its directories are those which were written up to version 4.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
-Allowed = Callable[[Mapping[str, Any]], tuple]
-
-
-def only(*values: Any) -> Allowed:
-    """These values, whatever else a configuration says."""
-    return lambda _: values
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How Transformers writes one kind of model.
-
-    Args:
-        model_type: its name of the kind.
-        architecture: its class with a language model's head.
-        fields: its names of our configuration's fields; a field may have several, which must then agree.
-        fixed: what else decides how it computes: the values which this library computes, the usual one first, from all
-            of config.json.
-        told: what decides nothing here, and is left aside.
-        tensors: rows of its name, our name, and whether the matrix lies the other way round; `{}` is a layer's number.
-        prefix: before its names of tensors; files without it are read too.
-        tied: its names of matrices which are another's, and ours of the other.
-        buffers: its names of what is no parameter.
-    """
-
-    model_type: str
-    architecture: str
-    fields: dict[str, str]
-    fixed: dict[str, Allowed]
-    told: frozenset[str]
-    tensors: list[tuple[str, str, bool]]
-    prefix: str
-    tied: dict[str, str]
-    buffers: tuple[str, ...] = ()
-
-    def read_config(self, about: Mapping[str, Any], place: str) -> dict[str, Any]:
-        """Our configuration's values from its config.json.
-
-        Raises:
-            ValueError: if something in it asks for what this library does not compute; names it.
-        """
-        values: dict[str, Any] = {}
-        for key, value in about.items():
-            if key in self.fields:
-                field = self.fields[key]
-                if values.setdefault(field, value) != value:
-                    names = " and ".join(name for name in self.fields if self.fields[name] == field and name in about)
-                    raise ValueError(f"{place}: {names} differ, but are one value here ({field}); set them equal")
-            elif key in self.fixed:
-                allowed = self.fixed[key](about)
-                if value not in allowed:
-                    raise ValueError(f"{place}: {key} is {value!r}, but only {allowed[0]!r} is computed here")
-            elif key not in self.told and key not in _TOLD:
-                raise ValueError(f"{place}: {key}={value!r} is not known for {self.model_type}; remove it if it may be")
-        return values
-
-    def write_config(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Its config.json of our configuration."""
-        about: dict[str, Any] = {"architectures": [self.architecture], "model_type": self.model_type}
-        about |= {theirs: values[ours] for theirs, ours in self.fields.items()}
-        return about | {key: allowed(about)[0] for key, allowed in self.fixed.items()}
-
-    def read_tensors(self, tensors: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
-        """Our tensors by our names; those which no row names keep theirs, so that filling a model lists them.
-
-        Raises:
-            ValueError: if a matrix which should be another's has values of its own, or a tensor is there twice.
-        """
-        found, same = {}, {}
-        for name, tensor in tensors.items():
-            plain = name.removeprefix(self.prefix)
-            if any(_match(pattern, plain) for pattern in self.buffers):
-                continue
-            if name in self.tied:
-                same[name] = tensor
-                continue
-            for theirs, ours, is_turned in self.tensors:
-                if (numbers := _match(theirs, plain)) is not None:
-                    own = ours.format(*numbers)
-                    if own in found:
-                        raise ValueError(f"{place}: {plain} is there twice, with and without {self.prefix!r}")
-                    found[own] = tensor.T.contiguous() if is_turned and tensor.ndim == 2 else tensor
-                    break
-            else:
-                found[name] = tensor
-        for name, tensor in same.items():
-            other = found.get(self.tied[name])
-            if other is None or other.shape != tensor.shape or not bool((other == tensor).all()):
-                raise ValueError(f"{place}: {name} must be the same as {self.tied[name]}, which this model shares")
-        return found
-
-    def write_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Its tensors by its names."""
-        written = {}
-        for name, tensor in tensors.items():
-            for theirs, ours, is_turned in self.tensors:
-                if (numbers := _match(ours, name)) is not None:
-                    written[self.prefix + theirs.format(*numbers)] = tensor.T if is_turned else tensor
-                    break
-            else:
-                raise AssertionError(f"the table of {self.model_type} has no row for {name}")
-        return written
-
-
-def _match(pattern: str, name: str) -> tuple[str, ...] | None:
-    """The numbers which stand for `{}` in a name; None where it is another name."""
-    found = re.fullmatch(re.escape(pattern).replace(r"\{\}", r"(\d+)"), name)
-    return None if found is None else found.groups()
-
+from regard.models.layout import Allowed, Layout, Row, only
 
 # Of any model: who wrote it, what it is for, and what is asked of it when it is called.
 _TOLD = frozenset(
     {
         "_name_or_path",
+        "_num_labels",
         "architectures",
         "bos_token_id",
         "chunk_size_feed_forward",
         "dtype",
         "eos_token_id",
+        "gradient_checkpointing",
         "id2label",
         "initializer_range",
         "is_encoder_decoder",
@@ -141,6 +33,7 @@ _TOLD = frozenset(
         "problem_type",
         "return_dict",
         "task_specific_params",
+        "tokenizer_class",
         "torch_dtype",
         "transformers_version",
         "use_cache",
@@ -149,20 +42,38 @@ _TOLD = frozenset(
 _SUMMARY = frozenset(
     f"summary_{name}" for name in ("activation", "first_dropout", "proj_to_labels", "type", "use_proj")
 )
+_GELU = {"gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu": "exact", "quick_gelu": "sigmoid"}
+_FIXED = {"layer_norm_epsilon": only(1e-5), "tie_word_embeddings": only(True)}
 
-_GPT_TENSORS = [  # its matrices of attention and feed-forward have inputs as rows
+
+def _four_times(width: str) -> Allowed:
+    """The width of a feed-forward, which need not be said."""
+    return lambda about: (None, 4 * about.get(width, 0))
+
+
+_VECTORS: list[Row] = [  # of a layer of GPT, GPT-2 and GPT-Neo, and the output, which is the table of tokens
     ("h.{}.ln_1.weight", "blocks.{}.attention_norm.weight", False),
     ("h.{}.ln_1.bias", "blocks.{}.attention_norm.bias", False),
+    ("h.{}.ln_2.weight", "blocks.{}.feed_forward_norm.weight", False),
+    ("h.{}.ln_2.bias", "blocks.{}.feed_forward_norm.bias", False),
+    ("h.{}.mlp.c_fc.bias", "blocks.{}.feed_forward.expand.bias", False),
+    ("h.{}.mlp.c_proj.bias", "blocks.{}.feed_forward.contract.bias", False),
+    ("lm_head.weight", "output.weight", False),
+]
+_GPT_TENSORS: list[Row] = [  # its matrices of attention and feed-forward have inputs as rows
     ("h.{}.attn.c_attn.weight", "blocks.{}.attention.projection.weight", True),
     ("h.{}.attn.c_attn.bias", "blocks.{}.attention.projection.bias", False),
     ("h.{}.attn.c_proj.weight", "blocks.{}.attention.output.weight", True),
     ("h.{}.attn.c_proj.bias", "blocks.{}.attention.output.bias", False),
-    ("h.{}.ln_2.weight", "blocks.{}.feed_forward_norm.weight", False),
-    ("h.{}.ln_2.bias", "blocks.{}.feed_forward_norm.bias", False),
     ("h.{}.mlp.c_fc.weight", "blocks.{}.feed_forward.expand.weight", True),
-    ("h.{}.mlp.c_fc.bias", "blocks.{}.feed_forward.expand.bias", False),
     ("h.{}.mlp.c_proj.weight", "blocks.{}.feed_forward.contract.weight", True),
-    ("h.{}.mlp.c_proj.bias", "blocks.{}.feed_forward.contract.bias", False),
+    *_VECTORS,
+]
+_GPT2_ENDS: list[Row] = [  # below and above the layers of GPT-2 and GPT-Neo
+    ("wte.weight", "token.weight", False),
+    ("wpe.weight", "position.weight", False),
+    ("ln_f.weight", "end.weight", False),
+    ("ln_f.bias", "end.bias", False),
 ]
 _GPT_FIELDS = {
     "vocab_size": "vocabulary",
@@ -174,47 +85,217 @@ _GPT_FIELDS = {
     "embd_pdrop": "dropout",
     "resid_pdrop": "dropout",
 }
-_GPT_FIXED = {"layer_norm_epsilon": only(1e-5), "tie_word_embeddings": only(True)}
+
+_GPT = Layout(
+    model_type="openai-gpt",
+    architecture="OpenAIGPTLMHeadModel",
+    fields=_GPT_FIELDS | {"afn": "activation"},
+    spelled={"afn": {"gelu": "tanh", "gelu_new": "tanh"}},  # both are the tanh form there
+    fixed=_FIXED,
+    told=_TOLD | _SUMMARY | {"n_ctx", "n_special", "predict_special_tokens"},
+    tensors=[
+        ("tokens_embed.weight", "token.weight", False),
+        ("positions_embed.weight", "position.weight", False),
+        *_GPT_TENSORS,
+    ],
+    prefix="transformer.",
+    head="lm_head.",
+    buffers=("h.{}.attn.bias", "position_ids"),
+)
+
+_GPT2 = Layout(
+    model_type="gpt2",
+    architecture="GPT2LMHeadModel",
+    fields=_GPT_FIELDS | {"activation_function": "activation"},
+    spelled={"activation_function": _GELU},
+    fixed=_FIXED
+    | {
+        "n_inner": _four_times("n_embd"),
+        "scale_attn_weights": only(True),
+        "scale_attn_by_inverse_layer_idx": only(False),
+        "reorder_and_upcast_attn": only(False),
+        "add_cross_attention": only(False),
+    },
+    told=_TOLD | _SUMMARY | {"n_ctx"},
+    tensors=_GPT2_ENDS + _GPT_TENSORS,
+    prefix="transformer.",
+    head="lm_head.",
+    buffers=("h.{}.attn.bias", "h.{}.attn.masked_bias"),
+)
+
+
+def _layers(about: Mapping[str, Any]) -> list[str]:
+    """What each of GPT-Neo's layers sees: all of its past, and a band of it, in turn."""
+    depth = about.get("num_layers", 0)
+    return [("global", "local")[layer % 2] for layer in range(depth if isinstance(depth, int) else 0)]
+
+
+def _types(about: Mapping[str, Any]) -> list[list]:
+    """The same as kinds of layers in turn, and how often."""
+    twice, once = divmod(len(_layers(about)), 2)
+    return [[["global", "local"], twice]] + [[["global"], 1]] * once
+
+
+_GPT_NEO = Layout(
+    model_type="gpt_neo",
+    architecture="GPTNeoForCausalLM",
+    fields={
+        "vocab_size": "vocabulary",
+        "max_position_embeddings": "context",
+        "hidden_size": "width",
+        "num_layers": "depth",
+        "num_heads": "heads",
+        "window_size": "band",
+        "attention_dropout": "dropout",
+        "embed_dropout": "dropout",
+        "resid_dropout": "dropout",
+        "activation_function": "activation",
+    },
+    spelled={"activation_function": _GELU},
+    fixed=_FIXED
+    | {
+        "intermediate_size": _four_times("hidden_size"),
+        "attention_types": lambda about: (_types(about),),
+        "attention_layers": lambda about: (_layers(about),),
+    },
+    told=_TOLD | _SUMMARY | {"classifier_dropout"},
+    tensors=[
+        (
+            tuple(f"h.{{}}.attn.attention.{part}_proj.weight" for part in "qkv"),
+            "blocks.{}.attention.projection.weight",
+            False,
+        ),
+        ("h.{}.attn.attention.out_proj.weight", "blocks.{}.attention.output.weight", False),
+        ("h.{}.attn.attention.out_proj.bias", "blocks.{}.attention.output.bias", False),
+        ("h.{}.mlp.c_fc.weight", "blocks.{}.feed_forward.expand.weight", False),
+        ("h.{}.mlp.c_proj.weight", "blocks.{}.feed_forward.contract.weight", False),
+        *_GPT2_ENDS,
+        *_VECTORS,
+    ],
+    prefix="transformer.",
+    head="lm_head.",
+    buffers=("h.{}.attn.attention.bias", "h.{}.attn.attention.masked_bias"),
+)
+
+
+def _head_width(about: Mapping[str, Any]) -> tuple:
+    """That of Transformer-XL's heads which share out the width."""
+    width, heads = about.get("d_model"), about.get("n_head")
+    return (width // heads if isinstance(width, int) and isinstance(heads, int) and heads > 0 else None,)
+
+
+def _shared_projections(about: Mapping[str, Any]) -> tuple:
+    """Whether Transformer-XL's embedding and softmax share the projection of each cluster: all but the first."""
+    cutoffs = about.get("cutoffs")
+    count = len(cutoffs) if isinstance(cutoffs, list | tuple) else 0
+    shared = [False] + [True] * count
+    return (shared, [False] * (count + 1)) if about.get("div_val") == 1 else (shared,)  # 1 leaves none to share
+
+
+class _TransfoXLLayout(Layout):
+    """Transformer-XL's directories, which count differently in two places.
+
+    Transformers begins a text with a memory of zeros, which are seen; for its scores, hand `read` such a one.
+    """
+
+    def read_config(self, about: Mapping[str, Any], place: str) -> dict[str, Any]:
+        """As any layout; where all positions see `mem_len`, they count themselves among them."""
+        values = super().read_config(about, place)
+        if missing := [theirs for theirs, ours in self.fields.items() if ours not in values]:
+            raise ValueError(f"{place}: {', '.join(missing)} must be said, for Transformers' defaults are not ours")
+        if values["same_length"] is True and isinstance(values["memory"], int):
+            if values["memory"] < 1:
+                raise ValueError(f"{place}: mem_len is {values['memory']}, but same_length leaves nothing to be seen")
+            values["memory"] -= 1
+        return values
+
+    def write_config(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """As any layout; where all positions see `mem_len`, they count themselves among them."""
+        seen = values["memory"] + 1 if values["same_length"] else values["memory"]
+        return super().write_config({**values, "memory": seen})
+
+    def read_tensors(self, tensors: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
+        """As any layout; but names without a prefix are of the authors' code, whose order of clusters is another.
+
+        Raises:
+            ValueError: as any layout, and if that order would matter.
+        """
+        clusters = tensors.get("crit.cluster_weight")
+        if clusters is not None and len(clusters) > 1 and not any(name.startswith(self.prefix) for name in tensors):
+            raise ValueError(
+                f"{place}: names without {self.prefix!r} are those of the authors' PyTorch code, which counts clusters "
+                f"from the last; reverse the rows of crit.cluster_weight and crit.cluster_bias, and put "
+                f"{self.prefix!r} before all names but those of crit"
+            )
+        return super().read_tensors(tensors, place)
+
+
+_TRANSFORMER_XL = _TransfoXLLayout(
+    model_type="transfo-xl",
+    architecture="TransfoXLLMHeadModel",
+    fields={
+        "vocab_size": "vocabulary",
+        "n_token": "vocabulary",
+        "d_model": "width",
+        "d_embed": "width",
+        "n_layer": "depth",
+        "n_head": "heads",
+        "d_inner": "hidden",
+        "mem_len": "memory",
+        "dropout": "dropout",
+        "dropatt": "attention_dropout",
+        "clamp_len": "clamp",
+        "same_length": "same_length",
+        "untie_r": "untied",
+        "cutoffs": "cutoffs",
+        "div_val": "division",
+    },
+    fixed=_FIXED
+    | {
+        "d_head": _head_width,
+        "adaptive": only(True),
+        "attn_type": only(0),
+        "ext_len": only(0),
+        "pre_lnorm": only(False),
+        "proj_share_all_but_first": lambda about: (True, False) if about.get("div_val") == 1 else (True,),
+        "sample_softmax": only(-1, 0),
+        "tie_projs": _shared_projections,
+        "tie_weight": only(True),
+    },
+    told=_TOLD | {"init", "init_range", "init_std", "proj_init_std", "tgt_len"},
+    tensors=[
+        ("word_emb.emb_layers.{}.weight", "token.tables.{}.weight", False),
+        ("word_emb.emb_projs.{}", "token.projections.{}.weight", False),
+        ("layers.{}.dec_attn.qkv_net.weight", "blocks.{}.attention.projection.weight", False),
+        ("layers.{}.dec_attn.o_net.weight", "blocks.{}.attention.output.weight", False),
+        ("layers.{}.dec_attn.r_net.weight", "blocks.{}.attention.distance.weight", False),
+        ("layers.{}.dec_attn.r_w_bias", "blocks.{}.attention.content_bias", False),
+        ("layers.{}.dec_attn.r_r_bias", "blocks.{}.attention.distance_bias", False),
+        ("r_w_bias", "blocks.0.attention.content_bias", False),  # of all layers
+        ("r_r_bias", "blocks.0.attention.distance_bias", False),
+        ("layers.{}.dec_attn.layer_norm.weight", "blocks.{}.attention_norm.weight", False),
+        ("layers.{}.dec_attn.layer_norm.bias", "blocks.{}.attention_norm.bias", False),
+        ("layers.{}.pos_ff.CoreNet.0.weight", "blocks.{}.feed_forward.expand.weight", False),
+        ("layers.{}.pos_ff.CoreNet.0.bias", "blocks.{}.feed_forward.expand.bias", False),
+        ("layers.{}.pos_ff.CoreNet.3.weight", "blocks.{}.feed_forward.contract.weight", False),
+        ("layers.{}.pos_ff.CoreNet.3.bias", "blocks.{}.feed_forward.contract.bias", False),
+        ("layers.{}.pos_ff.layer_norm.weight", "blocks.{}.feed_forward_norm.weight", False),
+        ("layers.{}.pos_ff.layer_norm.bias", "blocks.{}.feed_forward_norm.bias", False),
+        ("crit.cluster_weight", "output.clusters.weight", False),
+        ("crit.cluster_bias", "output.clusters.bias", False),
+        ("crit.out_layers.{}.weight", "output.tables.{}.weight", False),
+        ("crit.out_layers.{}.bias", "output.biases.{}", False),
+        ("crit.out_projs.0", "output.first.weight", True),
+        ("crit.out_projs.{}", "output.projections.{}.weight", False),
+    ],
+    prefix="transformer.",
+    head="crit.",
+    buffers=("pos_emb.inv_freq",),
+)
 
 LAYOUTS: dict[str, Layout] = {  # by the registry's name
-    "gpt": Layout(
-        model_type="openai-gpt",
-        architecture="OpenAIGPTLMHeadModel",
-        fields=_GPT_FIELDS,
-        fixed=_GPT_FIXED | {"afn": only("gelu", "gelu_new")},  # both are the tanh form there
-        told=_SUMMARY | {"n_ctx", "n_special", "predict_special_tokens"},
-        tensors=[
-            ("tokens_embed.weight", "token.weight", False),
-            ("positions_embed.weight", "position.weight", False),
-            *_GPT_TENSORS,
-        ],
-        prefix="transformer.",
-        tied={"lm_head.weight": "token.weight"},
-        buffers=("h.{}.attn.bias", "position_ids"),
-    ),
-    "gpt2": Layout(
-        model_type="gpt2",
-        architecture="GPT2LMHeadModel",
-        fields=_GPT_FIELDS,
-        fixed=_GPT_FIXED
-        | {
-            "activation_function": only("gelu_new", "gelu_pytorch_tanh"),
-            "n_inner": lambda about: (None, 4 * about.get("n_embd", 0)),
-            "scale_attn_weights": only(True),
-            "scale_attn_by_inverse_layer_idx": only(False),
-            "reorder_and_upcast_attn": only(False),
-            "add_cross_attention": only(False),
-        },
-        told=_SUMMARY | {"n_ctx"},
-        tensors=[
-            ("wte.weight", "token.weight", False),
-            ("wpe.weight", "position.weight", False),
-            *_GPT_TENSORS,
-            ("ln_f.weight", "end.weight", False),
-            ("ln_f.bias", "end.bias", False),
-        ],
-        prefix="transformer.",
-        tied={"lm_head.weight": "token.weight"},
-        buffers=("h.{}.attn.bias", "h.{}.attn.masked_bias"),
-    ),
+    "gpt": _GPT,
+    "gpt2": _GPT2,
+    "gpt-neo": _GPT_NEO,
+    "transformer-xl": _TRANSFORMER_XL,
 }

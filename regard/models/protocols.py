@@ -40,7 +40,7 @@ class LanguageModel(Protocol):
     """A model of texts, from ids to the scores of what follows each of them."""
 
     config: Any
-    output: nn.Module  # hidden states [N, D] to one score a token [N, V]
+    output: nn.Module  # hidden states [N, D] to one score a token [N, V]; a plain matrix, or it has `likelihood`
 
     def hidden(self, text: Packed) -> Tensor:
         """What the output layer reads, at every token: [N, D]."""
@@ -56,4 +56,13 @@ class LanguageModel(Protocol):
 
     def step(self, tokens: Tensor | None, state: Any) -> tuple[Tensor, Any]:
         """Last tokens [R], None at the first step -> scores of the next token [R, V], and the state after."""
+        ...
+
+
+@runtime_checkable
+class RecurrentLanguageModel(LanguageModel, Protocol):
+    """A language model which goes on from one segment of a text to the next."""
+
+    def read(self, segment: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
+        """Ids of a segment [B, T] and the memory of those before it -> hidden states [B, T, D] and the next memory."""
         ...

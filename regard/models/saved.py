@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from regard.models import MODELS, Entry
 from regard.models.hugging_face import LAYOUTS
+from regard.models.layout import is_same
 from regard.storage.files import written_whole
 from regard.storage.names import did_you_mean
 from regard.storage.weights import read_tensors, write_tensors
@@ -54,7 +55,8 @@ def configured(kind: type, values: dict[str, Any], place: str) -> Any:
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             continue
         if default is not dataclasses.MISSING and default is not None and type(value) is not type(default):
-            wanted, got = type(default).__name__, type(value).__name__
+            wanted = "list" if isinstance(default, tuple) else type(default).__name__
+            got = type(value).__name__
             raise ValueError(f"{place}: {key} must be of type {wanted}, got {value!r} of type {got}")
     missing = [
         name
@@ -116,14 +118,23 @@ def read_config(folder: str | Path) -> tuple[str, Any]:
     return name, configured(entry.config, about, str(path))
 
 
-def load_model(folder: str | Path) -> nn.Module:
-    """The model in `folder`, in evaluation mode.
+def require_reading(folder: str | Path, reads: str, but: str) -> None:
+    """Refuse a directory whose model reads something else; `but` says what that is good for."""
+    name, _ = read_config(folder)
+    if entry_of(name).reads != reads:
+        kinds = {"pairs": "an encoder-decoder", "text": "a language model"}
+        raise ValueError(f"{folder} holds {name}, {kinds[entry_of(name).reads]}, {but}")
+
+
+def load_model(folder: str | Path, **changes: Any) -> nn.Module:
+    """The model in `folder`, in evaluation mode; `changes` are fields of its configuration which fit its weights.
 
     Raises:
         FileNotFoundError: if a file is missing.
         ValueError: if the files are damaged or do not belong together; every wrong tensor is listed.
     """
     name, config = read_config(folder)
+    config = configured(type(config), {**dataclasses.asdict(config), **changes}, str(folder))
     path = Path(folder) / WEIGHTS
     tensors = read_tensors(path)
     if name in LAYOUTS:
@@ -139,19 +150,32 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], place: str) -> None:
     """Copy tensors into the parameters of the same names.
 
     Raises:
-        ValueError: if one is missing, unknown, or of another shape or kind; lists all of them, and changes nothing.
+        ValueError: if one is missing, unknown, or of another shape or kind, or if several of one parameter's names have
+            different values; lists all of them, and changes nothing.
     """
-    wanted = plain_weights(model)
-    faults = [f"missing: {name} {tuple(wanted[name].shape)}" for name in wanted if name not in tensors]
+    wanted, first = plain_weights(model), _first_names(model)
+    given: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if name not in wanted:
+        given.setdefault(first.get(name, name), tensor)
+    faults = [f"missing: {name} {tuple(wanted[name].shape)}" for name in wanted if name not in given]
+    for name, tensor in tensors.items():
+        own = first.get(name)
+        if own is None:
             faults.append(f"unknown: {name} {tuple(tensor.shape)}")
-        elif tensor.shape != wanted[name].shape:
-            faults.append(f"shape of {name}: {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}")
+        elif tensor is not given[own] and not is_same(tensor, given[own]):
+            faults.append(f"values of {name}: not those of {own}, which is the same parameter here")
+        elif tensor.shape != wanted[own].shape:
+            faults.append(f"shape of {name}: {tuple(tensor.shape)}, not {tuple(wanted[own].shape)}")
         elif not tensor.is_floating_point():
             faults.append(f"type of {name}: {tensor.dtype}, not a floating point type")
     if faults:
         raise ValueError(f"{place} does not fit {type(model).__name__}:\n  " + "\n  ".join(faults))
     with torch.no_grad():
         for name, parameter in wanted.items():
-            parameter.copy_(tensors[name])
+            parameter.copy_(given[name])
+
+
+def _first_names(model: nn.Module) -> dict[str, str]:
+    """Each name of a parameter, and the first one which it has."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(one), name) for name, one in model.named_parameters(remove_duplicate=False)}

@@ -4,26 +4,27 @@ Rewon Child, Scott Gray, Alec Radford, Ilya Sutskever, 2019. A deep stack of pre
 those of GPT-2) whose attention is factorised: each position sees some sqrt(n) others, from which two layers or two
 kinds of heads reach all.
 
-The pattern "fixed" is the union of both of its parts, as in the authors' code. Dropout is at the ends of the residual
-branches alone (section 5.4); what a block computes is computed again in the backward pass (section 5.4).
+A pattern has two parts: one near a position, and one which reaches far. They take turns over layers, or share out the
+heads, or are merged in each head (section 4.3), as the authors' code has them of "fixed". Dropout is at the ends of the
+residual branches alone (section 5.4); what a block computes is computed again in the backward pass (section 5.4).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import sigmoid
 from torch.utils.checkpoint import checkpoint
 
-from regard.attention.masks import Pattern, PerHead, banded, fixed, strided
+from regard.attention.masks import Pattern, PerHead, banded, blocked, fixed, strided, summaries
 from regard.layers.attention import MultiHeadAttention
-from regard.layers.blocks import FeedForward, PreNormBlock, Stack
+from regard.layers.blocks import Stack
 from regard.layers.initialise import normal
-from regard.models.gpt import EPSILON
 from regard.models.gpt2 import GPT2, GPT2Config
+from regard.storage.names import require
 
-PATTERNS = ("strided over layers", "strided over heads", "fixed")
+PATTERNS = ("strided over layers", "strided over heads", "fixed over layers", "fixed over heads", "fixed")
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,11 @@ class SparseTransformerConfig(GPT2Config):
     depth: int = 30
     heads: int = 8
     dropout: float = 0.4
+    activation: str = "sigmoid"  # section 5.2
     pattern: str = "fixed"
     stride: int = 128  # l
-    summary: int = 32  # c, cells which sum up a block; of the pattern "fixed"
+    summary: int = 32  # c, cells which sum up a block, of "fixed"
+    subblocks: int = 1  # of so many cells each, which heads take in turn, the last of a block first (section 4.3)
     axes: tuple[int, ...] = (96, 128)
 
 
@@ -82,11 +85,11 @@ class SparseTransformer(GPT2):
     config: SparseTransformerConfig
 
     def __init__(self, config: SparseTransformerConfig):
-        if config.pattern not in PATTERNS:
-            raise ValueError(f"pattern must be one of {', '.join(PATTERNS)}, got {config.pattern!r}")
+        require("pattern", config.pattern, PATTERNS)
         if math.prod(config.axes) != config.context:
             raise ValueError(f"axes {config.axes} hold {math.prod(config.axes)} positions, not the {config.context}")
         super().__init__(config)
+        self.masks()  # refuses numbers which make no pattern
         self.output = nn.Linear(config.width, config.vocabulary, bias=False)
         nn.init.zeros_(self.output.weight)  # "the weight matrix for the output logits was initialized to 0"
 
@@ -94,13 +97,9 @@ class SparseTransformer(GPT2):
         """Positions by their axes."""
         return Axes(self.config.axes, self.config.width)
 
-    def block(self) -> PreNormBlock:
-        """One layer; its feed-forward's x * sigmoid(1.702 x) is the paper's GELU (section 5.2)."""
-        c = self.config
-        feed_forward = FeedForward(c.width, 4 * c.width, lambda x: x * sigmoid(1.702 * x))
-        return PreNormBlock(
-            MultiHeadAttention(c.width, c.heads), feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON
-        )
+    def attention(self) -> MultiHeadAttention:
+        """The attention of one layer, whose weights are not dropped."""
+        return MultiHeadAttention(self.config.width, self.config.heads)
 
     def initialise(self) -> None:
         """Section 6: N(0, 0.125 / sqrt(d_in)), embeddings by width; what is added to the residual by 1 / sqrt(2 N)."""
@@ -118,14 +117,22 @@ class SparseTransformer(GPT2):
                     linear.weight /= math.sqrt(2 * c.depth)
 
     def masks(self) -> list[Pattern]:
-        """The factorised patterns, section 4.3."""
+        """The factorised patterns, sections 4.2 and 4.3."""
         c = self.config
         if c.pattern == "fixed":
-            return [fixed(c.stride, c.summary)] * c.depth
-        both = [banded(c.stride), strided(c.stride)]
-        if c.pattern == "strided over heads":
-            return [PerHead(c.heads, both)] * c.depth
-        return [both[layer % 2] for layer in range(c.depth)]
+            return [self.shared([fixed(c.stride, c.summary, n) for n in range(c.subblocks)])] * c.depth
+        if c.pattern.startswith("strided"):
+            near, far = banded(c.stride), [strided(c.stride)]
+        else:
+            near, far = blocked(c.stride), [summaries(c.stride, c.summary, n) for n in range(c.subblocks)]
+        if c.pattern.endswith("over heads"):
+            return [self.shared([near] * len(far) + far)] * c.depth
+        turns = near, self.shared(far)
+        return [turns[layer % 2] for layer in range(c.depth)]
+
+    def shared(self, patterns: Sequence[Pattern]) -> Pattern:
+        """The heads of a layer in equal parts, one a pattern."""
+        return patterns[0] if len(patterns) == 1 else PerHead(self.config.heads, patterns)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Ids and their positions, [N] each -> [N, D], without dropout."""

@@ -40,7 +40,7 @@ class TransformerXLConfig:
     memory: int = 512  # positions before a segment which are remembered
     dropout: float = 0.1
     attention_dropout: float = 0.0  # of attention weights
-    clamp: int = 0  # distances above it count as it; 0 does not clamp
+    clamp: int = 0  # distances above it count as it; 0 or less does not clamp
     same_length: bool = False  # every position sees `memory` others before it, not the segment's first ones as well
     untied: bool = False  # u and v of each layer, not one of all
     cutoffs: tuple[int, ...] = ()  # of clusters of rare words
@@ -138,7 +138,7 @@ class TransformerXL(nn.Module):
 
     def encode(self, steps: Tensor) -> Tensor:
         """Distances [P] -> [P, D]."""
-        return distances(steps.clamp(max=self.config.clamp) if self.config.clamp else steps, self.config.width)
+        return distances(steps.clamp(max=self.config.clamp) if self.config.clamp > 0 else steps, self.config.width)
 
     def hidden(self, text: Packed) -> Tensor:
         """What the output layer reads, at every token, when each sequence is one segment without memory: [N, D]."""

@@ -11,6 +11,9 @@ from torch.autograd.function import once_differentiable
 _SLICE = 384
 
 
+Memory = tuple[Tensor, ...]  # of the segments before, in the form of the model; nothing, where there is none
+
+
 @dataclass(frozen=True)
 class Loss:
     """What is minimised and what is reported, summed over a batch; who divides knows the counts of all batches."""
@@ -19,6 +22,7 @@ class Loss:
     log_likelihood: Tensor  # summed log-probability of the targets, in nats
     tokens: int  # targets over which both are summed
     sequences: int
+    memory: Memory = ()  # what a batch which goes on from this one is given
 
 
 def smoothed_cross_entropy(
@@ -36,6 +40,17 @@ def smoothed_cross_entropy(
         torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else hidden.dtype
     )
     return _SlicedCrossEntropy.apply(hidden.to(dtype), output.weight, output.bias, targets, smoothing)
+
+
+def summed_loss(output: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed cross-entropy of what `output` makes of hidden states [N, D] and targets [N], and its negative.
+
+    An output which is no plain matrix says itself how likely targets are: `output.likelihood(hidden, targets)`, [N].
+    """
+    if isinstance(output, nn.Linear):
+        return smoothed_cross_entropy(hidden, output, targets)
+    likelihood: Tensor = output.likelihood(hidden, targets).sum()  # pyright: ignore[reportCallIssue]
+    return -likelihood, likelihood.detach()
 
 
 class _SlicedCrossEntropy(torch.autograd.Function):

@@ -3,9 +3,8 @@
 from torch import nn
 
 from regard.attention.packing import Packed
-from regard.layers.adaptive import AdaptiveSoftmax
 from regard.models.protocols import LanguageModel
-from regard.objectives.loss import Loss, smoothed_cross_entropy
+from regard.objectives.loss import Loss, summed_loss
 
 
 class NextToken(nn.Module):
@@ -33,10 +32,5 @@ class NextToken(nn.Module):
         is_last = text.is_first.roll(-1, 0)
         read = Packed(text.tokens[~is_last], text.lengths[longer] - 1)
         targets = text.tokens[~text.is_first]
-        hidden, output = self.model.hidden(read), self.model.output
-        if isinstance(output, AdaptiveSoftmax):
-            likelihood = output.likelihood(hidden, targets).sum()
-            return Loss(-likelihood, likelihood.detach(), len(targets), len(read))
-        assert isinstance(output, nn.Linear)
-        total, likelihood = smoothed_cross_entropy(hidden, output, targets)
+        total, likelihood = summed_loss(self.model.output, self.model.hidden(read), targets)
         return Loss(total, likelihood, len(targets), len(read))

@@ -34,13 +34,17 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor]) -> None:
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read every tensor of a safetensors file.
+    """Read every tensor of a safetensors file; where it is in parts, of those which its index beside it names.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a safetensors file, is cut short, or differs from what was written.
+        FileNotFoundError: if there is no such file, or a part is missing.
+        ValueError: if it is not a safetensors file, is cut short, or differs from what was written; or if a part does
+            not hold what the index says.
     """
     path = Path(path)
+    index = path.with_name(f"{path.name}.index.json")
+    if not path.is_file() and index.is_file():
+        return _read_parts(index)
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
     if path.suffix != ".safetensors":
@@ -55,6 +59,29 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         ) from error
     if digest is not None and digest != _digest(tensors):
         raise ValueError(f"{path} was altered after it was written: its contents do not match their digest")
+    return tensors
+
+
+def _read_parts(index: Path) -> dict[str, Tensor]:
+    """Every tensor of the files among which an index shares them out (`weight_map`, from tensor to file)."""
+    try:
+        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        parts = {file: {name for name in files if files[name] == file} for file in sorted(set(files.values()))}
+        strangers = [file for file in parts if Path(file).name != file or Path(file).suffix != ".safetensors"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index} is not an index of safetensors files ({error!r}); fetch it again") from error
+    if strangers:
+        raise ValueError(f"{index} names {strangers[0]!r}, which is no safetensors file beside it; it is not read")
+    tensors: dict[str, Tensor] = {}
+    for file, names in parts.items():
+        part = index.with_name(file)
+        if not part.is_file():
+            raise FileNotFoundError(f"{index} names {file}, which is missing; fetch it again")
+        found = read_tensors(part)
+        if wrong := sorted(names ^ found.keys()):
+            faults = [f"{'missing' if name in names else 'unknown'}: {name}" for name in wrong]
+            raise ValueError(f"{part} does not hold what {index.name} says:\n  " + "\n  ".join(faults))
+        tensors |= found
     return tensors
 
 

@@ -1,13 +1,23 @@
 """Every kernel beside the formula written out in loops, and beside the others."""
 
-import math
-
 import pytest
 import torch
 from torch.testing import assert_close
 
 from regard.attention.attend import KERNELS, attend, kernel
-from regard.attention.masks import Mask, PerHead, banded, causal, documents, fixed, padding, permuted, strided
+from regard.attention.masks import (
+    Mask,
+    PerHead,
+    banded,
+    blocked,
+    causal,
+    documents,
+    fixed,
+    padding,
+    permuted,
+    strided,
+    summaries,
+)
 
 B, H, N, K = 2, 3, 12, 4
 ORDER = torch.stack([torch.randperm(N, generator=torch.Generator().manual_seed(seed)) for seed in range(B)])
@@ -63,17 +73,35 @@ CASES = {
     "strided, one by one": lambda: (1, 20, 20, strided(1)),
     "fixed, long": lambda: (1, 150, 150, fixed(16, 3)),
     "fixed, one block": lambda: (1, 15, 15, fixed(16, 3)),
+    "fixed, second subblock": lambda: (1, 150, 150, fixed(16, 3, 1)),
+    "blocked": lambda: (B, N, N, blocked(5)),
+    "blocked, long": lambda: (1, 150, 150, blocked(16)),
+    "blocked, one block": lambda: (1, 15, 15, blocked(16)),
+    "summaries": lambda: (B, N, N, summaries(4, 1)),
+    "summaries, long": lambda: (1, 150, 150, summaries(16, 3)),
+    "summaries, second subblock": lambda: (1, 150, 150, summaries(16, 3, 1)),
+    "summaries, a last block without one": lambda: (1, 130, 130, summaries(16, 3)),
+    "summaries, one block": lambda: (1, 15, 15, summaries(16, 3)),
+    "last queries, summaries": lambda: (B, 10, N, summaries(4, 1)),
+    "documents, summaries": lambda: (1, int(LENGTHS.sum()), int(LENGTHS.sum()), documents(LENGTHS) & summaries(4, 1)),
     "documents, banded, long": lambda: (1, 290, 290, documents(torch.tensor([120, 3, 150, 17])) & banded(9)),
     "documents, strided, long": lambda: (1, 290, 290, strided(11) & documents(torch.tensor([120, 3, 150, 17]))),
     "documents, fixed, long": lambda: (1, 290, 290, documents(torch.tensor([120, 3, 150, 17])) & fixed(13, 2)),
+    "documents, blocked, long": lambda: (1, 290, 290, documents(torch.tensor([120, 3, 150, 17])) & blocked(13)),
+    "documents, per head, summaries": lambda: (
+        1,
+        290,
+        290,
+        documents(torch.tensor([120, 3, 150, 17])) & PerHead(2, [blocked(13), summaries(13, 2)]),
+    ),
 }
 
 
-def by_hand(query, key, value, mask=None, bias=None):
+def by_hand(query, key, value, mask=None, bias=None, scale=K**-0.5):
     """Equation 1 by exponentials and sums, its mask asked at each place; a query without keys gives zeros."""
-    rows, heads, T, width = query.shape
+    rows, heads, T, _ = query.shape
     S = key.shape[2]
-    powers = torch.einsum("bhtk,bhsk->bhts", query, key) / math.sqrt(width)
+    powers = torch.einsum("bhtk,bhsk->bhts", query, key) * scale
     powers = (powers if bias is None else powers + bias).exp()
     if mask is not None:
         b, h, t, j = (torch.arange(n) for n in (rows, heads, T, S))
@@ -101,6 +129,17 @@ def test_every_kernel_gives_the_formula(case, name):
     with kernel(name):
         ours = attend(query, key, value, mask=mask)
         assert_close(ours, by_hand(query, key, value, mask), atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("name", KERNELS)
+def test_scores_have_the_scale_which_is_asked(case, name):
+    rows, T, S, mask = CASES[case]()
+    query, key, value = inputs(rows, T, S, heads=2 if T > N else H)
+    with kernel(name):
+        ours = attend(query, key, value, mask=mask, scale=0.8)
+        assert_close(ours, by_hand(query, key, value, mask, scale=0.8), atol=1e-12, rtol=1e-12)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -235,7 +274,10 @@ def test_a_mask_first_used_in_inference_mode_can_be_used_in_training():
 
 
 @pytest.mark.parametrize("name", ["fastest", "reference"])
-@pytest.mark.parametrize("pattern", [causal, lambda: banded(5), lambda: strided(6), lambda: fixed(8, 2)])
+@pytest.mark.parametrize(
+    "pattern",
+    [causal, lambda: banded(5), lambda: strided(6), lambda: fixed(8, 2), lambda: blocked(8), lambda: summaries(8, 2)],
+)
 def test_a_pattern_counts_from_the_start_of_each_packed_sequence(pattern, name):
     lengths = torch.tensor([120, 3, 150, 17])
     tensors = inputs(1, 290, 290)

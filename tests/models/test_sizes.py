@@ -101,3 +101,16 @@ def test_gpt3(size, width, depth):
     assert parameters("gpt3", size) == count
     named = float(size[:-1]) * {"M": 1e6, "B": 1e9}[size[-1]]
     assert abs(count / named - 1) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "depth", "count"),
+    [
+        ("125M", 768, 12, 125_198_592),
+        ("1.3B", 2048, 24, 1_315_575_808),
+        ("2.7B", 2560, 32, 2_651_307_520),
+    ],
+)
+def test_gpt_neo(size, width, depth, count):
+    biases = 3 * width * depth  # of query, key and value, which it has not
+    assert parameters("gpt-neo", size) == gpt(50257, 2048, width, depth) + 2 * width - biases == count

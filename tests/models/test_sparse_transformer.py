@@ -5,7 +5,7 @@ import torch
 from tiny import sentences, tiny, tiny_config
 from torch.testing import assert_close
 
-from regard.attention.masks import banded, causal, fixed, strided
+from regard.attention.masks import causal
 from regard.attention.packing import Packed
 from regard.attention.record import recording
 from regard.models import MODELS
@@ -19,29 +19,40 @@ def model(pattern: str, **changes):
     return tiny("sparse-transformer", depth=4, stride=6, summary=2, pattern=pattern, **changes)
 
 
+def sees(pattern: str, layer: int, head: int, i: int, j: int, subblocks: int) -> bool:
+    """Section 4.2, with l = 6 and c = 2; every second layer, or the second half of four heads, looks far."""
+    kind, _, over = pattern.partition(" over ")
+    is_far = layer % 2 == 1 if over == "layers" else head >= 2
+    if kind == "strided":
+        return (i - j) % 6 == 0 if is_far else i - j < 6
+    looking, heads = (head - 2, 2) if over == "heads" else (head, 4)
+    subblock = looking * subblocks // heads
+    is_summary, is_own = 4 - 2 * subblock <= j % 6 < 6 - 2 * subblock, i // 6 == j // 6
+    if not over:
+        return is_own or is_summary
+    return is_summary if is_far else is_own
+
+
+@pytest.mark.parametrize("subblocks", [1, 2])
 @every_pattern
-def test_each_layer_and_head_sees_its_part(pattern):
-    sparse = model(pattern)
+def test_each_layer_and_head_sees_its_part(pattern, subblocks):
+    sparse = model(pattern, subblocks=subblocks)
     with recording(sparse) as maps:
         sparse(Packed.of([[3] * 40]))
-    local, column, both = (mask.dense(1, 1, 40, 40).view(40, 40) for mask in (banded(6), strided(6), fixed(6, 2)))
     for layer in range(4):
-        sees = maps[f"blocks.{layer}.attention"][0] > 0  # [H, T, T]
+        weights = maps[f"blocks.{layer}.attention"][0]
         for head in range(4):
-            wanted = {
-                "fixed": both,
-                "strided over layers": column if layer % 2 else local,
-                "strided over heads": column if head >= 2 else local,
-            }[pattern]
-            assert torch.equal(sees[head], wanted)
+            wanted = [[j <= i and sees(pattern, layer, head, i, j, subblocks) for j in range(40)] for i in range(40)]
+            assert (weights[head] > 0).tolist() == wanted
 
 
 @every_pattern
 def test_two_steps_reach_the_whole_past(pattern):
-    # two layers, or two kinds of heads in two layers, connect each position with all before it (section 4.2)
+    # two layers, or two kinds of heads in two layers, connect each position with all before it (section 4.2); what a
+    # layer does not move stays where it is
     first, second = (mask.dense(1, 4, 48, 48).reshape(-1, 48, 48).any(0).float() for mask in model(pattern).masks()[:2])
-    sees = second @ first > 0
-    assert torch.equal(sees, causal().dense(1, 1, 48, 48))
+    reached = (second + torch.eye(48)) @ first > 0
+    assert torch.equal(reached, causal().dense(1, 1, 48, 48))
 
 
 @every_pattern
@@ -72,6 +83,15 @@ def test_what_is_computed_again_gives_the_same_gradients(pattern):
         assert_close(got, wanted, **EXACT)
 
 
+@every_pattern
+def test_each_block_is_computed_once_more_in_the_backward_pass(pattern):
+    one, computed = model(pattern).train(), []
+    for block in one.blocks:
+        block.register_forward_pre_hook(lambda *call: computed.append(call[0]))
+    one(Packed.of(sentences(30, 64))).sum().backward()
+    assert computed == [*one.blocks, *reversed(one.blocks)]
+
+
 def test_positions_are_known_by_their_axes():
     one = tiny("sparse-transformer", context=24, axes=(2, 4, 3))
     rows, columns, channels = (table.weight for table in one.position.tables)
@@ -90,6 +110,11 @@ def test_it_begins_with_equal_odds():
     [
         ({"axes": (8, 9)}, "hold 72 positions, not the 64"),
         ({"pattern": "dense"}, "pattern must be one of strided over"),
+        ({"summary": 9}, "a block of 8 cells has no subblock 0 of 9 cells"),
+        ({"subblocks": 5}, "a block of 8 cells has no subblock 4 of 2 cells"),
+        ({"subblocks": 3}, "4 heads cannot be shared out evenly among 3 patterns"),
+        ({"subblocks": 4, "pattern": "fixed over heads"}, "4 heads cannot be shared out evenly among 8 patterns"),
+        ({"activation": "relu"}, "activation must be one of exact, tanh, sigmoid, got 'relu'"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes, message):

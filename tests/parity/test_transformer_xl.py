@@ -52,14 +52,12 @@ def named(oracle, prefix: str, config: TransformerXLConfig) -> dict[str, torch.T
             ours[f"blocks.{layer}.attention.{name}"] = tensor[layer] if config.untied else tensor
     if not config.cutoffs:
         ours["token.tables.0.weight"] = theirs.pop("adaptive_embed/lookup_table")
-        ours["output.bias"] = theirs.pop("adaptive_softmax/bias")
+        ours["output.biases.0"] = theirs.pop("adaptive_softmax/bias")
     else:
         for n in range(len(config.cutoffs) + 1):
             ours[f"token.tables.{n}.weight"] = theirs.pop(f"adaptive_embed/cutoff_{n}/lookup_table")
             ours[f"token.projections.{n}.weight"] = theirs.pop(f"adaptive_embed/cutoff_{n}/proj_W").T
-        ours["output.bias"] = torch.cat(
-            [theirs.pop(f"adaptive_softmax/cutoff_{n}/b") for n in range(len(config.cutoffs) + 1)]
-        )
+            ours[f"output.biases.{n}"] = theirs.pop(f"adaptive_softmax/cutoff_{n}/b")
         ours["output.clusters.weight"] = theirs.pop("adaptive_softmax/cutoff_0/cluster_W")
         ours["output.clusters.bias"] = theirs.pop("adaptive_softmax/cutoff_0/cluster_b")
         ours["output.first.weight"] = theirs.pop("adaptive_softmax/cutoff_0/proj")

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 
 import pytest
 import torch
@@ -144,3 +145,81 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
         write_tensors(path, {"a": torch.zeros(3)})
     assert path.read_bytes() == before
     assert [found.name for found in path.parent.iterdir()] == ["weights.safetensors"]
+
+
+PARTS = {"m-1.safetensors": ["a", "scalar"], "m-2.safetensors": ["b.weight", "empty", "steps"]}
+
+
+@pytest.fixture
+def index(tmp_path):
+    """The index of tensors in two files, which stand for one of the name `m.safetensors`."""
+    for file, names in PARTS.items():
+        write_tensors(tmp_path / file, {name: TENSORS[name] for name in names})
+    path = tmp_path / "m.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {name: file for file, names in PARTS.items() for name in names}}))
+    return path
+
+
+def remap(index, **files):
+    about = json.loads(index.read_text())
+    about["weight_map"] |= files
+    index.write_text(json.dumps({"weight_map": {name: file for name, file in about["weight_map"].items() if file}}))
+
+
+def test_a_file_in_parts_is_read_by_its_index(index):
+    again = read_tensors(index.with_name("m.safetensors"))
+    assert again.keys() == TENSORS.keys()
+    assert all(torch.equal(again[name], tensor) for name, tensor in TENSORS.items())
+
+
+def test_a_whole_file_needs_no_index(index):
+    write_tensors(index.with_name("m.safetensors"), {"whole": torch.ones(1)})
+    assert read_tensors(index.with_name("m.safetensors")).keys() == {"whole"}
+
+
+def test_a_missing_part_is_named(index):
+    index.with_name("m-2.safetensors").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"m\.safetensors\.index\.json names m-2\.safetensors, which is missing"
+    ):
+        read_tensors(index.with_name("m.safetensors"))
+
+
+def test_a_part_holds_what_the_index_says_and_nothing_else(index):
+    remap(index, a="m-2.safetensors", more="m-2.safetensors", steps=None)
+    with pytest.raises(ValueError, match=r"does not hold what m\.safetensors\.index\.json says") as error:
+        read_tensors(index.with_name("m.safetensors"))
+    assert str(error.value).splitlines()[1:] == ["  unknown: a"]
+    remap(index, a="m-1.safetensors")
+    with pytest.raises(ValueError, match=r"m-2\.safetensors does not hold") as error:
+        read_tensors(index.with_name("m.safetensors"))
+    assert str(error.value).splitlines()[1:] == ["  missing: more", "  unknown: steps"]
+
+
+@pytest.mark.parametrize(
+    "file", ["../m-1.safetensors", "/m-1.safetensors", "sub/m-1.safetensors", "..", "", "m.bin", "./m-1.safetensors"]
+)
+def test_an_index_leads_to_no_other_folder_and_no_other_format(index, file):
+    about = json.loads(index.read_text())
+    about["weight_map"]["a"] = file
+    index.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=rf"names '{re.escape(file)}', which is no safetensors file beside it"):
+        read_tensors(index.with_name("m.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', '{"weight_map": {"a']
+)
+def test_a_damaged_index_is_refused(index, text):
+    index.write_text(text)
+    with pytest.raises(ValueError, match=r"m\.safetensors\.index\.json is not an index of safetensors files"):
+        read_tensors(index.with_name("m.safetensors"))
+
+
+def test_an_altered_part_is_seen(index):
+    part = index.with_name("m-1.safetensors")
+    content = bytearray(part.read_bytes())
+    content[-1] ^= 1
+    part.write_bytes(content)
+    with pytest.raises(ValueError, match=r"m-1\.safetensors was altered after it was written"):
+        read_tensors(index.with_name("m.safetensors"))
