@@ -31,13 +31,23 @@ class PairBatch:
         return len(self.source)
 
     @property
+    def goes_on(self) -> bool:
+        """No batch of pairs goes on from another."""
+        return False
+
+    @property
+    def parts(self) -> tuple[Packed, Packed]:
+        """What an objective is given."""
+        return self.source, self.target
+
+    @property
     def source_tokens(self) -> int:
         """Tokens of the source, ends included."""
         return len(self.source.tokens)
 
     @property
-    def target_tokens(self) -> int:
-        """Tokens of the target, ends included: what a loss is divided by."""
+    def targets(self) -> int:
+        """Tokens of the targets, ends included: what a loss is divided by."""
         return len(self.target.tokens)
 
     @property
@@ -54,3 +64,28 @@ def padding_share(source: Tensor, target: Tensor) -> float:
     """The share of padding in a padded batch of these lengths [B] and [B]."""
     padded = len(source) * (int(source.max()) + int(target.max()))
     return 1 - int(source.sum() + target.sum()) / padded
+
+
+@dataclass(frozen=True, eq=False)
+class TextBatch:
+    """Stretches of text, packed; each begins with a token which is given, not predicted."""
+
+    text: Packed
+    goes_on: bool = False  # each stretch begins where that of the batch before ended
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    @property
+    def parts(self) -> tuple[Packed]:
+        """What an objective is given."""
+        return (self.text,)
+
+    @property
+    def targets(self) -> int:
+        """Tokens which are predicted: what a loss is divided by."""
+        return len(self.text.tokens) - len(self.text)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch with its tokens on `device`."""
+        return type(self)(self.text.to(device), self.goes_on)

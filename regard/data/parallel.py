@@ -1,39 +1,30 @@
 """Parallel text as a stream of pairs, each of which knows where it stands.
 
-Plain files end a line with a line feed (or carriage return and line feed) and with nothing else: a line separator
-U+2028 or a form feed inside a sentence does not shift one side against the other. A byte order mark at the head of a
-file is dropped, and so are spaces at the ends of a sentence.
-
-A line which cannot be used is an error which names file and line; or, where a `Skipped` is handed in, it is counted and
-passed over. Files of different length are an error always, since nobody can say which of their lines belong together.
+Spaces at the ends of a sentence are dropped. Files of different length are an error always, whatever may be skipped,
+since nobody can say which of their lines belong together.
 """
 
-import bz2
-import gzip
-import hashlib
-import json
-import lzma
-import zlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from regard.data.dates import SPLITS, dates
+from regard.data.rows import (
+    HUB,
+    RECORDS,
+    Skipped,
+    Unusable,
+    empty,
+    fingerprint_of,
+    hub_rows,
+    lines_of,
+    records,
+    suffix_of,
+)
 
-LONGEST_LINE = 1 << 24  # bytes; a file without line ends is found out before it fills the memory
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-COMPRESSED: dict[str, Callable[[Path], BufferedIOBase]] = {
-    ".gz": gzip.GzipFile,
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-}
 TABLES = (".tsv", ".tab")
-RECORDS = (".jsonl", ".ndjson")
-HUB = "hub:"
 DATES = "dates"
 
 
@@ -51,37 +42,14 @@ class Pair(NamedTuple):
         return f"{self.file or 'pair'}:{self.line}"
 
 
-class Skipped(Counter[str]):
-    """How many pairs were passed over, by reason."""
-
-    def __str__(self) -> str:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.most_common())
-        noun = "pair" if self.total() == 1 else "pairs"
-        return f"skipped {self.total():,} {noun}: {reasons}" if self else "skipped no pair"
-
-
-class Unusable(ValueError):
-    """A pair which cannot be used, with the reason under which it is counted."""
-
-    def __init__(self, reason: str, place: str, what: str):
-        super().__init__(f"{place}: {what}")
-        self.reason = reason
-
-    def count_or_raise(self, skipped: Skipped | None) -> None:
-        """Count the pair where skipping is asked for, and stop where it is not."""
-        if skipped is None:
-            raise self
-        skipped[self.reason] += 1
-
-
 @dataclass(frozen=True)
 class ParallelText:
     """Where parallel text is found.
 
     Two plain files: `ParallelText("train.de", "train.en")`. A table: `ParallelText("train.tsv", columns=("1", "2"))`
-    takes columns by number, counted from 1, from a file without a header, and by name from one with. JSON Lines:
-    `ParallelText("train.jsonl", columns=("de", "en"))`; a dot enters an inner object (`translation.de`). The Hugging
-    Face hub: `ParallelText("hub:bentrevett/multi30k", columns=("de", "en"))`. The embedded corpus:
+    takes columns by number, counted from 1, from a file without a header, and by name from one with. JSON Lines and
+    Parquet: `ParallelText("train.jsonl", columns=("de", "en"))`; a dot enters an inner object (`translation.de`). The
+    Hugging Face hub: `ParallelText("hub:bentrevett/multi30k", columns=("de", "en"))`. The embedded corpus:
     `ParallelText("dates", count=100_000, seed=1)`. Files may be compressed (.gz, .bz2, .xz).
 
     Raises:
@@ -138,8 +106,7 @@ class ParallelText:
             return "hub"
         if self.target_path:
             return "plain"
-        suffixes = [suffix for suffix in Path(self.path).suffixes if suffix not in COMPRESSED]
-        last = suffixes[-1] if suffixes else ""
+        last = suffix_of(self.path)
         return "table" if last in TABLES else "records" if last in RECORDS else "plain"
 
     @property
@@ -173,16 +140,11 @@ class ParallelText:
         Babel.
         """
         about: list[object] = [repr(self)]
-        for path in self.files:
-            if not path.is_file():
-                raise FileNotFoundError(f"no file {path}")
-            status = path.stat()
-            about.append((str(path.resolve()), status.st_size, status.st_mtime_ns))
         if self.kind == DATES:
             from importlib.metadata import version
 
             about.append(version("babel"))
-        return hashlib.sha256(repr(about).encode()).hexdigest()
+        return fingerprint_of(about, self.files)
 
     def _usable(self, rows: "Iterable[Pair | Unusable]", skipped: Skipped | None) -> Iterator[Pair]:
         """Pairs with two sides of a sensible length; others are counted or raised."""
@@ -209,7 +171,7 @@ class ParallelText:
 
     def _plain(self) -> "Iterator[Pair | Unusable]":
         """The lines of two files, side by side."""
-        sources, targets = (_lines(path) for path in self.files)
+        sources, targets = (lines_of(path) for path in self.files)
         number = 0
         while True:
             number += 1
@@ -231,7 +193,7 @@ class ParallelText:
 
     def _table(self) -> "Iterator[Pair | Unusable]":
         """Two columns of a file with tabs between; quotes are letters like others."""
-        lines = enumerate(_lines(self.files[0]), 1)
+        lines = enumerate(lines_of(self.files[0]), 1)
         if all(column.isdecimal() for column in self.columns):
             places = [int(column) - 1 for column in self.columns]
         else:
@@ -245,7 +207,7 @@ class ParallelText:
             places = [names.index(column) for column in self.columns]
         for number, line in lines:
             if isinstance(line, Unusable) or not line.strip():
-                yield line if isinstance(line, Unusable) else _empty(f"{self.path}:{number}")
+                yield line if isinstance(line, Unusable) else empty(f"{self.path}:{number}")
                 continue
             cells = line.split("\t")
             if len(cells) <= max(places):
@@ -255,95 +217,11 @@ class ParallelText:
                 yield Pair(cells[places[0]], cells[places[1]], self.path, number)
 
     def _records(self) -> "Iterator[Pair | Unusable]":
-        """Two entries of each object of a JSON Lines file."""
-        for number, line in enumerate(_lines(self.files[0]), 1):
-            place = f"{self.path}:{number}"
-            if isinstance(line, Unusable) or not line.strip():
-                yield line if isinstance(line, Unusable) else _empty(place)
-                continue
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield Unusable("of invalid JSON", place, f"this is not JSON ({error})")
-                continue
-            yield self._entries(record, place, self.path, number)
+        """Two entries of each row of a JSON Lines or Parquet file."""
+        for number, row in records(self.files[0], self.columns):
+            yield row if isinstance(row, Unusable) else Pair(row[0], row[1], self.path, number)
 
     def _hub(self) -> "Iterator[Pair | Unusable]":
-        """Two entries of each row of a data set of the Hugging Face hub, streamed."""
-        try:
-            from datasets import load_dataset
-        except ImportError as error:
-            raise ValueError(f"{self.path} needs the package datasets; pip install 'regard[hub]'") from error
-        name, file, number = self.path.removeprefix(HUB), f"{self.path}/{self.split}", 0
-        try:
-            for number, row in enumerate(load_dataset(name, self.subset or None, split=self.split, streaming=True), 1):
-                yield self._entries(row, f"{file}:{number}", file, number)
-        except Exception as error:  # the library raises errors of many kinds: network, name, split, subset
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ValueError(
-                f"{file}:{number + 1}: the data set cannot be read ({reason}); without a network, fetch it elsewhere "
-                "and give it as files"
-            ) from error
-
-    def _entries(self, record: object, place: str, file: str, number: int) -> "Pair | Unusable":
-        """The two entries of a record, or what is wrong with it."""
-        texts = []
-        for column in self.columns:
-            value = record
-            for name in column.split(".") if not (isinstance(record, dict) and column in record) else [column]:
-                if not isinstance(value, dict) or name not in value:
-                    here = ", ".join(map(str, value)) if isinstance(value, dict) else f"a {type(value).__name__}"
-                    what = f"no column {column!r}; there is {here or 'nothing'}"
-                    return Unusable("with a missing column", place, what)
-                value = value[name]
-            if not isinstance(value, str):
-                what = f"column {column!r} must be text, got {type(value).__name__}"
-                return Unusable("with a column which is not text", place, what)
-            if not _is_unicode(value):
-                return Unusable("of invalid UTF-8", place, f"column {column!r} holds half a surrogate pair")
-            texts.append(value)
-        return Pair(texts[0], texts[1], file, number)
-
-
-def _empty(place: str) -> Unusable:
-    """A line of a table or of records with nothing on it."""
-    return Unusable("on an empty line", place, "the line is empty")
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text can be written as UTF-8; JSON can name half a surrogate pair, which cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _plain_file(path: Path) -> BufferedIOBase:
-    """A file as it lies there."""
-    return open(path, "rb")
-
-
-def _lines(path: Path) -> "Iterator[str | Unusable]":
-    """The lines of a file, without their ends; a line which is not text comes as what is wrong with it."""
-    number = 0
-    try:
-        with COMPRESSED.get(path.suffix, _plain_file)(path) as file:
-            while raw := file.readline(LONGEST_LINE):
-                number += 1
-                if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
-                    while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
-                        pass
-                    yield Unusable(
-                        "with an overlong line", f"{path}:{number}", f"the line is longer than {LONGEST_LINE:,} bytes"
-                    )
-                    continue
-                if number == 1:
-                    raw = raw.removeprefix(BYTE_ORDER_MARK)
-                try:
-                    yield raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8")
-                except UnicodeDecodeError as error:
-                    what = f"byte {error.start + 1} of the line is not UTF-8 ({error.reason})"
-                    yield Unusable("of invalid UTF-8", f"{path}:{number}", what)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"{path}:{number + 1}: the file cannot be read ({error})") from error
+        """Two entries of each row of a data set of the Hugging Face hub."""
+        for file, number, row in hub_rows(self.path, self.subset, self.split, self.columns):
+            yield row if isinstance(row, Unusable) else Pair(row[0], row[1], file, number)

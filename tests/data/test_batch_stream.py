@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from regard.data.batches import PairBatch
-from regard.data.loading import Batching, Cursor, ordered, padding, plan, pooled, stream
-from regard.data.store import PairStore
+from regard.data.buckets import Batching, Buckets, ordered, padding
+from regard.data.loading import Cursor, stream
+from regard.data.pair_store import PairStore
 from regard.text.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train([" ".join(f"w{number}" for number in range(500))], kind="words")
@@ -60,7 +61,7 @@ def of_epochs(store, batching, epochs):
     """The planned batches of whole epochs, as lists of indices."""
     result = [[] for _ in range(epochs)]
     cursor = Cursor()
-    for indices, after in plan(store, batching, cursor):
+    for indices, after in Buckets(store, batching).plan(cursor):
         result[cursor.epoch].append(indices.tolist())
         cursor = after
         if cursor.epoch == epochs:
@@ -90,14 +91,14 @@ def test_epochs_differ_and_so_do_seeds(store):
 
 
 def test_a_batch_holds_the_pairs_that_were_planned(store):
-    planned = plan(store, BATCHING, Cursor())
-    for (batch, after), (indices, cursor) in zip(islice(stream(store, BATCHING), 40), planned, strict=False):
+    planned = Buckets(store, BATCHING).plan(Cursor())
+    for (batch, after), (indices, cursor) in zip(islice(stream(Buckets(store, BATCHING)), 40), planned, strict=False):
         assert same((batch, after), (store.batch(indices), cursor))
 
 
 @pytest.mark.parametrize("batching", LIMITS, ids=str)
 def test_no_batch_is_over_its_limits(store, batching):
-    for batch, _ in islice(stream(store, batching), 200):
+    for batch, _ in islice(stream(Buckets(store, batching)), 200):
         assert max(len(batch.source.tokens), len(batch.target.tokens)) <= (batching.tokens or np.inf)
         assert len(batch) <= (batching.sentences or np.inf)
 
@@ -122,7 +123,7 @@ def test_batches_are_cut_as_one_would_by_hand(lengths, tokens, sentences):
 
 def test_a_pool_is_sorted_together_and_its_batches_shuffled(store):
     batching = Batching(sentences=10, pool=100)
-    batches = pooled(store, batching, 0, 1)
+    batches = Buckets(store, batching).pooled(0, 1)
     members = sorted(int(index) for batch in batches for index in batch)
     lengths = sorted(zip(*store.lengths(members)[::-1], strict=True))
     targets = [store.lengths(batch)[1] for batch in batches]
@@ -132,10 +133,10 @@ def test_a_pool_is_sorted_together_and_its_batches_shuffled(store):
 
 
 def test_going_on_from_any_cursor_gives_what_follows(store):
-    whole = list(islice(stream(store, BATCHING), 120))
+    whole = list(islice(stream(Buckets(store, BATCHING)), 120))
     assert whole[-1][1].epoch >= 2
     for place in range(0, 110):
-        rest = islice(stream(store, BATCHING, whole[place][1]), 5)
+        rest = islice(stream(Buckets(store, BATCHING), whole[place][1]), 5)
         assert all(same(one, other) for one, other in zip(rest, whole[place + 1 :], strict=False))
 
 
@@ -144,45 +145,45 @@ def test_going_on_reads_none_of_what_was_skipped(store, monkeypatch):
     calls = Counter()
     lengths = PairStore.lengths
     monkeypatch.setattr(PairStore, "lengths", lambda *arguments: calls.update(["lengths"]) or lengths(*arguments))
-    next(iter(stream(store, BATCHING, far)))
+    next(iter(stream(Buckets(store, BATCHING), far)))
     assert calls["lengths"] <= 2  # the pool of the cursor: once to check the cursor, once to go on
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])
 def test_processes_share_the_stream_and_hold_the_same_cursors(store, processes):
-    whole = list(islice(stream(store, BATCHING), 20 * processes))
+    whole = list(islice(stream(Buckets(store, BATCHING)), 20 * processes))
     for rank in range(processes):
-        own = list(islice(stream(store, BATCHING, rank=rank, processes=processes), 20))
+        own = list(islice(stream(Buckets(store, BATCHING), rank=rank, processes=processes), 20))
         for turn, (batch, after) in enumerate(own):
             expected = whole[turn * processes + rank][0], whole[turn * processes + processes - 1][1]
             assert same((batch, after), expected)
 
 
 def test_another_number_of_processes_goes_on_where_the_first_stopped(store):
-    whole = list(islice(stream(store, BATCHING), 60))
-    *_, (_, cursor) = islice(stream(store, BATCHING, rank=1, processes=3), 5)
-    own = islice(stream(store, BATCHING, cursor, rank=0, processes=2), 10)
+    whole = list(islice(stream(Buckets(store, BATCHING)), 60))
+    *_, (_, cursor) = islice(stream(Buckets(store, BATCHING), rank=1, processes=3), 5)
+    own = islice(stream(Buckets(store, BATCHING), cursor, rank=0, processes=2), 10)
     assert all(same((batch, None), (whole[15 + 2 * turn][0], None)) for turn, (batch, _) in enumerate(own))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(store, workers):
     start = Cursor(0, 1, 3)
-    alone = islice(stream(store, BATCHING, start, rank=1, processes=2), 40)
-    ahead = islice(stream(store, BATCHING, start, rank=1, processes=2, workers=workers), 40)
+    alone = islice(stream(Buckets(store, BATCHING), start, rank=1, processes=2), 40)
+    ahead = islice(stream(Buckets(store, BATCHING), start, rank=1, processes=2, workers=workers), 40)
     assert all(same(one, other) for one, other in zip(alone, ahead, strict=True))
 
 
 def test_workers_leave_the_generator_of_random_numbers_alone(store):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    list(islice(stream(store, BATCHING, workers=1), 3))
+    list(islice(stream(Buckets(store, BATCHING), workers=1), 3))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_workers_end_with_the_stream(store):
     before = psutil.Process().children()
-    batches = stream(store, BATCHING, workers=2)
+    batches = stream(Buckets(store, BATCHING), workers=2)
     next(batches)
     children = [child for child in psutil.Process().children() if child not in before]
     assert len(children) == 2
@@ -196,15 +197,16 @@ PARENT = """
 import signal, sys, time
 from itertools import islice
 from multiprocessing import active_children
-from regard.data.loading import Batching, stream
-from regard.data.store import PairStore
+from regard.data.buckets import Batching, Buckets
+from regard.data.loading import stream
+from regard.data.pair_store import PairStore
 
 def stop(*_):
     raise KeyboardInterrupt
 
 signal.signal(signal.SIGTERM, stop)
 signal.signal(signal.SIGINT, stop)
-batches = stream(PairStore.open(sys.argv[1]), Batching(tokens=120, pool=70), workers=2)
+batches = stream(Buckets(PairStore.open(sys.argv[1]), Batching(tokens=120, pool=70)), workers=2)
 try:
     next(batches)
     print(*[child.pid for child in active_children()], flush=True)
@@ -292,10 +294,10 @@ def test_a_killed_worker_is_an_error_and_no_silence(start):
 def test_a_pair_which_no_batch_can_hold_is_refused_at_once(tmp_path):
     store = stored(tmp_path / "store", [(3, 3), (40, 3)])
     with pytest.raises(ValueError, match=r"tokens=39 cannot hold the longest sentence of .*which has 40 tokens"):
-        stream(store, Batching(tokens=39))
+        stream(Buckets(store, Batching(tokens=39)))
     with pytest.raises(ValueError, match="cannot hold"):
         next(ordered(store, Batching(tokens=39)))
-    assert len(next(iter(stream(store, Batching(tokens=40))))[0]) in (1, 2)
+    assert len(next(iter(stream(Buckets(store, Batching(tokens=40)))))[0]) in (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -315,15 +317,15 @@ def test_batching_which_makes_no_sense_is_refused(fields, message):
 
 @pytest.mark.parametrize("cursor", [Cursor(0, 5, 0), Cursor(0, 0, 99), Cursor(7, 4, 30)])
 def test_a_cursor_of_other_data_is_refused(store, cursor):
-    with pytest.raises(ValueError, match="is not a place in PairStore"):
-        stream(store, BATCHING, cursor)
+    with pytest.raises(ValueError, match="is not a place in Buckets"):
+        stream(Buckets(store, BATCHING), cursor)
 
 
 def test_wrong_ranks_and_workers_are_named(store):
     with pytest.raises(ValueError, match="got rank=2 and processes=2"):
-        stream(store, BATCHING, rank=2, processes=2)
+        stream(Buckets(store, BATCHING), rank=2, processes=2)
     with pytest.raises(ValueError, match="workers must not be negative, got -1"):
-        stream(store, BATCHING, workers=-1)
+        stream(Buckets(store, BATCHING), workers=-1)
     with pytest.raises(ValueError, match="must not be negative"):
         Cursor(0, -1, 0)
 
@@ -348,24 +350,24 @@ def test_padding_is_what_padding_the_batches_would_add(store):
     tokens = positions = 0
     for indices in of_epochs(store, BATCHING, 1)[0]:
         batch = store.batch(indices)
-        tokens += batch.source_tokens + batch.target_tokens
+        tokens += batch.source_tokens + batch.targets
         positions += batch.source.padded(0).numel() + batch.target.padded(0).numel()
-    assert padding(store, BATCHING).alike == pytest.approx(1 - tokens / positions, abs=1e-12)
+    assert padding(Buckets(store, BATCHING)).alike == pytest.approx(1 - tokens / positions, abs=1e-12)
 
 
 def test_padding_by_hand(tmp_path):
     store = stored(tmp_path / "store", [(2, 2), (4, 4)] * 10)
-    sorted_together = padding(store, Batching(sentences=10, pool=20))
+    sorted_together = padding(Buckets(store, Batching(sentences=10, pool=20)))
     assert sorted_together.alike == 0
     assert sorted_together.mixed == pytest.approx(0.25, abs=0.1)  # half of the sentences are half as long
-    alone = padding(store, Batching(sentences=1))
+    alone = padding(Buckets(store, Batching(sentences=1)))
     assert (alone.alike, alone.mixed, alone.batches) == (0, 0, 20)
     assert str(alone).startswith("packing saves 0.0% of all positions")
 
 
 def test_the_padding_of_one_batch_is_counted_from_its_lengths(tmp_path):
     batch = stored(tmp_path / "store", [(2, 3), (4, 3)]).batch([0, 1])
-    assert (batch.source_tokens, batch.target_tokens, len(batch)) == (6, 6, 2)
+    assert (batch.source_tokens, batch.targets, len(batch)) == (6, 6, 2)
     assert batch.padding == pytest.approx(1 - 12 / 14)
 
 
@@ -382,5 +384,5 @@ def test_a_batch_moves_to_a_device(store):
 
 
 def test_batches_and_cursors_can_be_pickled(store):
-    batch, cursor = next(iter(stream(store, BATCHING)))
+    batch, cursor = next(iter(stream(Buckets(store, BATCHING))))
     assert same(pickle.loads(pickle.dumps((batch, cursor))), (batch, cursor))

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from regard.data.parallel import Pair, ParallelText, Skipped
-from regard.data.store import PairStore
+from regard.data.pair_store import PairStore
+from regard.data.parallel import Pair, ParallelText
+from regard.data.rows import Skipped
 from regard.text.tokenizer import Tokenizer
 
 PAIRS = [("ein Haus", "a house"), ("zwei Hunde im Haus", "two dogs in a house"), ("drei", "three of them")]
@@ -82,7 +83,7 @@ def test_a_store_can_be_pickled_without_its_contents(store):
 def test_chunks_leave_no_seam(tmp_path, tokenizer, monkeypatch):
     whole = PairStore.build(tmp_path / "whole", PAIRS * 5, tokenizer, tokenizer, longest=10)
     for name, value in (("CHUNK", 2), ("CHUNK_CHARACTERS", 20)):
-        monkeypatch.setattr(f"regard.data.store.{name}", value)
+        monkeypatch.setattr(f"regard.data.pair_store.{name}", value)
         parts = PairStore.build(tmp_path / "parts", PAIRS * 5, tokenizer, tokenizer, longest=10)
         for file in ("source.ids", "source.starts", "target.ids", "target.starts"):
             assert (parts.folder / file).read_bytes() == (whole.folder / file).read_bytes()
@@ -97,7 +98,7 @@ def test_ids_take_two_bytes_where_they_fit_and_four_where_not(tmp_path, tokenize
 
 
 def test_progress_is_told(tmp_path, tokenizer, monkeypatch):
-    monkeypatch.setattr("regard.data.store.CHUNK", 2)
+    monkeypatch.setattr("regard.data.pair_store.CHUNK", 2)
     seen = []
     PairStore.build(tmp_path / "store", PAIRS, tokenizer, tokenizer, longest=10, progress=seen.append)
     assert seen == [2, 3]
@@ -252,7 +253,7 @@ def test_a_killed_build_leaves_no_store_and_its_rest_is_removed_by_the_next(tmp_
     tokenizer.save(tmp_path / "tokenizer.json")
     program = f"""
 import itertools
-from regard.data.store import PairStore
+from regard.data.pair_store import PairStore
 from regard.text.tokenizer import Tokenizer
 tokenizer = Tokenizer.load({str(tmp_path)!r})
 def progress(read):
@@ -275,7 +276,7 @@ BUILD_UNDER_LIMIT = """
 import resource, sys
 from regard.data.loading import Batching, Cursor, stream
 from regard.data.parallel import Pair
-from regard.data.store import PairStore
+from regard.data.pair_store import PairStore
 from regard.text.tokenizer import Tokenizer
 
 folder, pairs, limit = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

@@ -9,14 +9,8 @@ A store is a folder of four plain arrays and a manifest:
 It is built in a folder of another name which is renamed when all of it is on the disk, so there are no half stores.
 """
 
-import fcntl
 import hashlib
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -26,11 +20,11 @@ from numpy.typing import NDArray
 
 from regard.attention.packing import Packed
 from regard.data.batches import PairBatch
-from regard.data.parallel import Pair, ParallelText, Skipped, Unusable
-from regard.storage.files import sync_directory
+from regard.data.parallel import Pair, ParallelText
+from regard.data.rows import Skipped, Unusable
+from regard.storage.folders import FORMAT, check_id_type, id_type, mapped, read_manifest, write_folder
 from regard.text.tokenizer import Tokenizer
 
-FORMAT = 1
 CHUNK = 1024  # pairs which are tokenised at once
 CHUNK_CHARACTERS = 1 << 16
 SIDES = ("source", "target")
@@ -47,12 +41,12 @@ class PairStore:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self.manifest = _manifest(self.folder)
+        self.manifest = read_manifest(self.folder, _check)
         self._ids, self._starts = {}, {}
         for side in SIDES:
             about = self.manifest[side]
-            self._starts[side] = _mapped(self.folder / f"{side}.starts", "<i8", len(self) + 1)
-            self._ids[side] = _mapped(self.folder / f"{side}.ids", about["type"], about["tokens"])
+            self._starts[side] = mapped(self.folder / f"{side}.starts", "<i8", len(self) + 1)
+            self._ids[side] = mapped(self.folder / f"{side}.ids", about["type"], about["tokens"])
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -83,22 +77,10 @@ class PairStore:
         Raises:
             ValueError: if a pair is too long, or none is left.
         """
-        folder = Path(folder)
         if longest < 2:
             raise ValueError(f"longest must be 2 or more tokens, </s> included, got {longest}")
-        if folder.exists() and not (folder / "manifest.json").is_file() and (folder.is_file() or any(folder.iterdir())):
-            raise ValueError(f"{folder} is no store, and is not overwritten; choose another folder")
-        with _own_place(folder) as place:
-            manifest = _write(place, pairs, (source_tokenizer, target_tokenizer), longest, skipped, progress)
-            manifest["fingerprint"] = fingerprint
-            (place / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-            _flush(place)
-            old = place.with_name(place.name + ".old")
-            if folder.exists():
-                os.rename(folder, old)
-            os.rename(place, folder)
-            sync_directory(folder.parent)
-            shutil.rmtree(old, ignore_errors=True)
+        tokenizers = source_tokenizer, target_tokenizer
+        write_folder(folder, lambda place: _write(place, pairs, tokenizers, longest, skipped, progress), fingerprint)
         return cls(folder)
 
     @classmethod
@@ -197,60 +179,12 @@ class PairStore:
         return type(self), (self.folder,)  # a worker maps the files anew instead of being sent them
 
 
-def _manifest(folder: Path) -> dict:
-    """The manifest of a store, checked as far as it is used."""
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"no store in {folder}: it has no manifest.json; `PairStore.build` makes one")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise ValueError(f"its format is {manifest['format']}, this version reads {FORMAT}")
-        for side in SIDES:
-            if manifest[side]["type"] not in ("<u2", "<u4"):
-                raise ValueError(f"ids of type {manifest[side]['type']!r}")
-            _ = int(manifest[side]["tokens"]) + int(manifest[side]["longest"])
-        _ = int(manifest["pairs"]), manifest["fingerprint"], manifest["skipped"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is not the manifest of a store ({error!r}); delete {folder} and build it") from error
-    return manifest
-
-
-def _mapped(path: Path, type: str, count: int) -> NDArray:
-    """A file as an array which is read when it is looked at."""
-    wanted = count * np.dtype(type).itemsize
-    found = path.stat().st_size if path.is_file() else None
-    if found != wanted:
-        is_now = "is missing" if found is None else f"has {found:,} bytes"
-        raise ValueError(f"{path} {is_now}, the manifest says {wanted:,}; delete {path.parent} and build it again")
-    return np.asarray(np.memmap(path, dtype=type, mode="r", shape=(count,)))
-
-
-@contextmanager
-def _own_place(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder`, which no second builder has, and which does not stay behind.
-
-    What a killed builder left is removed first: whoever holds the lock is the only builder. The file of the lock stays.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f".{folder.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in folder.parent.glob(f".{folder.name}.*.partial*"):
-            shutil.rmtree(left, ignore_errors=True)
-        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-        place.chmod(0o755)
-        try:
-            yield place
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def _flush(folder: Path) -> None:
-    """Put all files of a folder on the disk."""
-    for path in folder.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-    sync_directory(folder)
+def _check(manifest: dict) -> None:
+    """Look at what is used of a manifest."""
+    for side in SIDES:
+        check_id_type(manifest[side]["type"])
+        _ = int(manifest[side]["tokens"]) + int(manifest[side]["longest"])
+    _ = int(manifest["pairs"])
 
 
 def _write(
@@ -262,7 +196,7 @@ def _write(
     progress: Callable[[int], None] | None,
 ) -> dict:
     """Write the four arrays of a store, and say what the manifest must hold."""
-    types = ["<u2" if tokenizer.size <= 1 << 16 else "<u4" for tokenizer in tokenizers]
+    types = [id_type(tokenizer.size) for tokenizer in tokenizers]
     count, read, tokens, most = 0, 0, [0, 0], [0, 0]
     with (
         open(place / "source.ids", "wb") as source_ids,
@@ -290,7 +224,7 @@ def _write(
     if not count:
         raise ValueError(f"there is no pair to store; {skipped if skipped is not None else 'the text is empty'}")
     sides = ({"tokens": tokens[side], "longest": most[side], "type": types[side]} for side in (0, 1))
-    return {"format": FORMAT, "pairs": count, **dict(zip(SIDES, sides, strict=True)), "skipped": dict(skipped or {})}
+    return {"pairs": count, **dict(zip(SIDES, sides, strict=True)), "skipped": dict(skipped or {})}
 
 
 def _chunks(pairs: Iterable[Pair | tuple[str, str]]) -> Iterator[list[Pair]]:
