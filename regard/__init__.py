@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from regard.attention.attend import attend, kernel
     from regard.attention.packing import Packed
     from regard.attention.record import recording, without_heads
-    from regard.decoding.translator import Translator, load, save
+    from regard.decoding.directory import load, save
+    from regard.decoding.translator import Translator
+    from regard.decoding.writer import Writer
     from regard.models import MODELS
     from regard.training.loop import train
     from regard.training.run import Run, read_run
@@ -29,12 +31,13 @@ _HOMES = {
     "Packed": "regard.attention.packing",
     "Run": "regard.training.run",
     "Translator": "regard.decoding.translator",
+    "Writer": "regard.decoding.writer",
     "attend": "regard.attention.attend",
     "kernel": "regard.attention.attend",
-    "load": "regard.decoding.translator",
+    "load": "regard.decoding.directory",
     "read_run": "regard.training.run",
     "recording": "regard.attention.record",
-    "save": "regard.decoding.translator",
+    "save": "regard.decoding.directory",
     "train": "regard.training.loop",
     "view": "regard.visualise.translations",
     "without_heads": "regard.attention.record",
@@ -45,6 +48,7 @@ __all__ = [
     "Packed",
     "Run",
     "Translator",
+    "Writer",
     "attend",
     "kernel",
     "load",

@@ -19,9 +19,13 @@ FLOORS = [
 ]
 SIDEWAYS = {("text", "storage")}  # the only edge within a floor
 MODELS_BY_NAME = {  # floors above know models by their protocols, but for these files
+    "decoding/directory.py": {"regard.models.saved"},
     "decoding/translator.py": {"regard.models.saved"},
+    "decoding/writer.py": {"regard.models.saved"},
     "training/loop.py": {"regard.models", "regard.models.saved"},
+    "training/language.py": {"regard.models.saved"},
     "training/run.py": {"regard.models.saved"},
+    "training/translation.py": {"regard.models.saved"},
 }
 FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -8,6 +8,7 @@ from regard.data.parallel import ParallelText
 from regard.recipes import recipes
 from regard.training.loop import train
 from regard.training.run import build_run, read_run
+from regard.training.translation import TranslationTask
 
 SMALL = {"width": 16, "embedding": 8, "alignment": 8, "maxout": 8, "hidden": 24, "heads": 2, "depth": 2}
 
@@ -16,15 +17,25 @@ SMALL = {"width": 16, "embedding": 8, "alignment": 8, "maxout": 8, "hidden": 24,
 def test_a_recipe_takes_two_steps_at_toy_size(tmp_path, name):
     run = read_run(name)
     table = run.table()
-    fields = vars(run.build_config(4, 4))
+    fields = vars(run.task.config(run.model, run.text, run.plan, 300, 300))
     table["model"].update({key: value for key, value in SMALL.items() if key in fields})
-    table["train"] = {"path": "dates", "count": 60}
-    table["validation"] = {"path": "dates", "split": "validation", "count": 8}
     table["text"].update(vocabulary=300, minimum=1)
-    limits = {"tokens": 400 if run.plan.tokens else 0, "sentences": min(run.plan.sentences, 10), "pool": 20}
-    table["plan"].update(limits, steps=2, validate_sentences=2, save_every=1)
+    if run.task is TranslationTask:
+        table["train"] = {"path": "dates", "count": 60}
+        table["validation"] = {"path": "dates", "split": "validation", "count": 8}
+        limits = {"tokens": 400 if run.plan.tokens else 0, "sentences": min(run.plan.sentences, 10), "pool": 20}
+        table["plan"].update(limits, steps=2, validate_sentences=2, save_every=1)
+    else:
+        (tmp_path / "text").write_text("So shaken as we are, so wan with care,\nFind we a time.\n" * 20)
+        table["train"] = {**table["train"], "path": str(tmp_path / "text")}
+        table["validation"] = {**table["validation"], "path": str(tmp_path / "text")}
+        table["plan"].update(context=8, tokens=32, steps=2, save_every=1)
     losses = []
-    translator = train(build_run(table, name), tmp_path / "run", on_step=lambda step, loss, model: losses.append(loss))
+    trained = train(build_run(table, name), tmp_path / "run", on_step=lambda step, loss, model: losses.append(loss))
     assert len(losses) == 2
     assert all(math.isfinite(loss) for loss in losses)
-    assert len(translator.translate([next(ParallelText("dates", count=1).read()).source], beams=1, longest=3)) == 1
+    if run.task is TranslationTask:
+        source = next(ParallelText("dates", count=1).read()).source
+        assert len(trained.translate([source], beams=1, longest=3)) == 1
+    else:
+        assert len(trained.generate(["So"], tokens=3)) == 1

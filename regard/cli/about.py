@@ -46,13 +46,13 @@ def info(
     import dataclasses
 
     from regard.attention.record import attentions
-    from regard.decoding.translator import load
+    from regard.decoding.translator import Translator
     from regard.models.saved import entry_of, load_model, plain_weights, read_config
     from regard.training.checkpoint import checkpoints, read_state
     from regard.training.run import RUN_FILE, read_run
 
     kind, config = read_config(folder)
-    translator = load(folder) if entry_of(kind).reads == "pairs" else None
+    translator = Translator.load(folder) if entry_of(kind).reads == "pairs" else None
     model = load_model(folder) if translator is None else translator.model
     weights = plain_weights(model)
     groups: dict[str, int] = {}

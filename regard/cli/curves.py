@@ -16,7 +16,7 @@ def curves(
     out: Annotated[Path, typer.Option(help="The figure: a .png, .svg or .pdf file.")] = Path("curves.svg"),
     exact: Annotated[bool, typer.Option("--exact", help="Draw exact match instead of BLEU.")] = False,
 ) -> None:
-    """Draw how runs went: loss and BLEU by the tokens they were trained on.
+    """Draw how runs went: loss, and BLEU or bits a character, by the tokens they were trained on.
 
     Example:
 
@@ -33,5 +33,7 @@ def curves(
         if not path.is_file():
             raise FileNotFoundError(f"{folder} holds no {MEASURES}: it is no run's folder, or nothing was trained yet")
         runs[name] = read_measures(path)
-    save_figure(curves_figure(runs, quality="validation_exact_match" if exact else "validation_bleu"), out)
+    writes = any("validation_bits_per_character" in line for lines in runs.values() for line in lines)
+    quality = "exact_match" if exact else "bits_per_character" if writes else "bleu"
+    save_figure(curves_figure(runs, quality=f"validation_{quality}"), out)
     typer.echo(out)

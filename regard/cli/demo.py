@@ -33,7 +33,7 @@ def demo(
     from rich.console import Console
     from rich.table import Table
 
-    from regard.decoding.translator import load
+    from regard.decoding.translator import Translator
     from regard.evaluate.scores import exact_match
     from regard.training.run import RUN_FILE, read_run
     from regard.visualise.page import write_page
@@ -45,7 +45,7 @@ def demo(
     assert test is not None
     pairs = list(test.read())
     sources, references = [pair.source for pair in pairs], [pair.target for pair in pairs]
-    translators = {name: load(out / kind) for kind, name in MODELS.items()}
+    translators = {name: Translator.load(out / kind) for kind, name in MODELS.items()}
     outputs = {
         name: translator.translate(sources, beams=1, length_penalty=0.0) for name, translator in translators.items()
     }

@@ -36,7 +36,7 @@ def evaluate(
         raise ValueError("--output takes the translations of one model")
     from regard.cli.folders import by_name
     from regard.cli.pairs import read_pairs
-    from regard.decoding.translator import load
+    from regard.decoding.translator import Translator
     from regard.evaluate.lengths import bleu_by_length
     from regard.evaluate.perplexity import perplexity
     from regard.evaluate.scores import score
@@ -45,7 +45,7 @@ def evaluate(
     sources, references, names = read_pairs(folders, source, target, part="test")
     systems, scores, penalties = {}, {}, {}
     for name, folder in by_name(folders).items():
-        translator = load(folder)
+        translator = Translator.load(folder)
         penalties[name] = translator.length_penalty if length_penalty is None else length_penalty
         systems[name] = translator.translate(sources, beams=beams, length_penalty=penalties[name])
         logs = translator.score(sources, references)

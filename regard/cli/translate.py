@@ -40,11 +40,11 @@ def translate(
     if alignments and not as_json:
         raise ValueError("--alignments are written as JSON; add --json")
     from regard.cli.lines import as_they_come, decoded
-    from regard.decoding.translator import load
+    from regard.decoding.translator import Translator
 
     if str(file) != "-" and not file.is_file():
         raise FileNotFoundError(f"no file {file}")
-    translator = load(folder)
+    translator = Translator.load(folder)
     translator.model.to(device)
     with sys.stdin.buffer if str(file) == "-" else open(file, "rb") as stream:
         name = "standard input" if str(file) == "-" else str(file)

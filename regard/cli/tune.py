@@ -34,12 +34,12 @@ def tune(
     from rich.progress import track
 
     from regard.cli.pairs import read_pairs
-    from regard.decoding.translator import load, save_search
+    from regard.decoding.translator import Translator, save_search
     from regard.evaluate.tuning import PENALTIES, best_of, trials
 
     penalties = penalty or list(PENALTIES)
     sources, references, _ = read_pairs([folder], source, target, part="validation")
-    translator = load(folder)
+    translator = Translator.load(folder)
     console = Console(stderr=True)
     running = trials(translator, sources, references, penalties=penalties, beams=beams)
     tried = list(track(running, "length penalties", total=len(penalties), console=console))

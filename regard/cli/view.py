@@ -38,14 +38,14 @@ def view(
     if out.suffix not in (".html", ".png", ".svg"):
         raise ValueError(f"{out} must end in .html, .png or .svg")
     from regard.cli.lines import read_lines
-    from regard.decoding.translator import load
+    from regard.decoding.translator import Translator
     from regard.visualise.picture import Picture
     from regard.visualise.translations import examples
     from regard.visualise.translations import view as write
 
     sentences = read_lines(source)[:first] if source is not None else list(text or ())
     references = None if target is None else read_lines(target)[: len(sentences)]
-    translator = load(folder)
+    translator = Translator.load(folder)
     if out.suffix == ".html":
         title = f"Attention of {folder.resolve().name}"
         write(translator, sentences, out, references, title=title, forced=forced, beams=beams)

@@ -16,7 +16,7 @@ from regard.attention.record import Attention, attentions
 from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
-from regard.models.saved import entry_of, load_model, read_config, save_model
+from regard.models.saved import load_model, require_reading, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
 
@@ -63,9 +63,7 @@ class Translator:
     @classmethod
     def load(cls, folder: str | Path) -> "Translator":
         """The model and tokenizers in `folder`."""
-        name, _ = read_config(folder)
-        if entry_of(name).reads != "pairs":
-            raise ValueError(f"{folder} holds {name}, a language model, which does not translate")
+        require_reading(folder, "pairs", "which does not translate: `regard generate` and `score` use it")
         return cls(load_model(folder), *load_tokenizers(Path(folder)), length_penalty=load_search(Path(folder)))
 
     def save(self, folder: str | Path) -> None:
@@ -295,18 +293,3 @@ def save_search(length_penalty: float, folder: Path) -> None:
     """Keep the length penalty with which the model in `folder` translates from now on."""
     with written_whole(folder / SEARCH) as file:
         file.write(json.dumps({"length_penalty": length_penalty}) + "\n")
-
-
-def load(folder: str | Path) -> Translator:
-    """The trained model in `folder`, with its tokenizers.
-
-    Raises:
-        FileNotFoundError: if a file is missing.
-        ValueError: if the files are damaged or do not belong together.
-    """
-    return Translator.load(folder)
-
-
-def save(model: Translator, folder: str | Path) -> None:
-    """Write a model and its tokenizers into `folder`, in Hugging Face's layout."""
-    model.save(folder)

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUALITIES = {"validation_bleu": "BLEU", "validation_exact_match": "exact match, per cent"}
+QUALITIES = {
+    "validation_bleu": "BLEU",
+    "validation_exact_match": "exact match, per cent",
+    "validation_bits_per_character": "bits a character",
+}
 SMOOTHED = 15  # neighbouring losses whose mean is drawn
 
 
@@ -18,7 +22,7 @@ def curves_figure(runs: Mapping[str, Sequence[Mapping[str, float]]], *, quality:
 
     Args:
         runs: the lines of each run's measures.jsonl, by its name.
-        quality: what is drawn on the right, "validation_bleu" or "validation_exact_match".
+        quality: what is drawn on the right, one of `QUALITIES`.
 
     Raises:
         ValueError: if there is no run, a run has measured nothing yet, or the quality is not known.

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 class Perplexity:
     """The log-probability of a corpus, and what it is divided by.
 
-    The end of a sentence is predicted as well, so it counts as one token, one word and one character of its sentence.
+    The end of a sentence is predicted as well, so it counts as one token, one word, one character and one byte of its
+    sentence.
     """
 
     log_probability: float  # natural logarithm, summed over the corpus
     tokens: int
     words: int
     characters: int
+    bytes: int
 
     @property
     def per_token(self) -> float:
@@ -41,6 +43,21 @@ class Perplexity:
         """-log2 P / characters."""
         return -self.log_probability / self.characters / math.log(2)
 
+    @property
+    def bits_per_byte(self) -> float:
+        """-log2 P / bytes, bytes being those of UTF-8."""
+        return -self.log_probability / self.bytes / math.log(2)
+
+    def __str__(self) -> str:
+        rows = [
+            ("perplexity a token", self.per_token, self.tokens),
+            ("perplexity a word", self.per_word, self.words),
+            ("nats a token", -self.log_probability / self.tokens, self.tokens),
+            ("bits a character", self.bits_per_character, self.characters),
+            ("bits a byte", self.bits_per_byte, self.bytes),
+        ]
+        return "\n".join(f"{name:<18}  {value:>12,.4f}  over {count:,}" for name, value, count in rows)
+
     def as_dict(self) -> dict[str, float | int]:
         """Each perplexity beside its count, in plain types."""
         return {
@@ -51,6 +68,9 @@ class Perplexity:
             "words": self.words,
             "per_character": self.per_character,
             "characters": self.characters,
+            "bits_per_character": self.bits_per_character,
+            "bits_per_byte": self.bits_per_byte,
+            "bytes": self.bytes,
         }
 
 
@@ -82,6 +102,7 @@ def perplexity(log_probabilities: Sequence[float], tokens: Sequence[int], refere
         tokens=sum(tokens),
         words=sum(len(text.split()) + 1 for text in references),
         characters=sum(len(text) + 1 for text in references),
+        bytes=sum(len(text.encode()) + 1 for text in references),
     )
 
 

@@ -8,25 +8,21 @@ import errno
 import fcntl
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from signal import SIGTERM, Signals
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from regard.data.batches import PairBatch
-from regard.data.loading import Batching, Cursor, padding, stream
-from regard.data.store import PairStore
-from regard.decoding.translator import Translator
+from regard.data.loading import Cursor
 from regard.models import MODELS
 from regard.models.saved import fill, plain_weights
-from regard.objectives.translation import Translation
-from regard.text.tokenizer import Tokenizer
+from regard.objectives.loss import Memory
 from regard.training.checkpoint import (
     MODEL,
     OPTIMISER,
@@ -41,15 +37,14 @@ from regard.training.checkpoint import (
     set_random_state,
     unpack_optimiser,
 )
-from regard.training.corpus import prepare_store, prepare_tokenizers
 from regard.training.log import Bar, Log
 from regard.training.optimisers import OPTIMISERS
+from regard.training.plan import Batch, Trained
 from regard.training.precision import bfloat16, has_bfloat16_products
 from regard.training.processes import Processes
 from regard.training.run import RUN_FILE, Run, differences, read_run
 from regard.training.schedules import SCHEDULES
 from regard.training.signals import asked_to_stop
-from regard.training.validation import measure, merit
 
 OnStep = Callable[[int, float, nn.Module], None]
 
@@ -99,8 +94,8 @@ class _Progress:
         return cls(**values)
 
 
-def train(run: Run, folder: str | Path, *, resume: bool = False, on_step: OnStep | None = None) -> Translator:
-    """Train what `run` says in `folder`, which then is a model directory of its best weights.
+def train(run: Run, folder: str | Path, *, resume: bool = False, on_step: OnStep | None = None) -> Any:
+    """Train what `run` says in `folder`, which then is a model directory of its best weights: what `regard.load` gives.
 
     Args:
         run: all that decides how it goes.
@@ -150,23 +145,22 @@ class _Training:
 
     def __init__(self, run: Run, folder: Path, processes: Processes, resume: bool, on_step: OnStep | None):
         self.run, self.folder, self.processes, self.on_step = run, folder, processes, on_step
+        self.task = run.task(run, folder)
+        self.memory: Memory = ()  # of the segments before, where the task has any
         self.is_resumed, self.checkpoints = resume, folder / "checkpoints"
         found = checkpoints(self.checkpoints) if resume else []
         self.last = found[-1] if found else None
         self.progress = _Progress.read(self.last) if self.last else _Progress()
 
-    def run_all(self) -> Translator:
+    def run_all(self) -> Trained:
         """Prepare, train to the end, and give the best model."""
         is_main = self.processes.is_main
         with Bar(self.run.plan.steps, self.progress.step, shows=is_main) as self.bar:
             if self.is_resumed:
                 self.compare_settings()
             with self.processes.main_first():
-                source, target = prepare_tokenizers(self.run, self.folder, self.bar.say)
-                self.train_store, self.validation_store = (
-                    self.store(n, source, target) for n in ("train", "validation")
-                )
-            self.build(source, target)
+                self.task.prepare(self.bar.say, keeps=self.last is not None)
+            self.build()
             self.log = Log(self.folder, self.progress.step, writes=is_main)
             try:
                 with asked_to_stop() as self.signals:
@@ -176,7 +170,7 @@ class _Training:
                 self.batches.close()  # and with it the workers
             self.finish()
         self.processes.wait()
-        return Translator.load(self.folder)
+        return self.trained.load(self.folder)
 
     def compare_settings(self) -> None:
         """Refuse to go on as another run, and say what else is different."""
@@ -191,46 +185,32 @@ class _Training:
             if self.processes.is_main:
                 self.run.save(self.folder)
 
-    def store(self, name: str, source: Tokenizer, target: Tokenizer) -> PairStore:
-        """The tokenised corpus of this name."""
-        text = getattr(self.run, name)
-        store = prepare_store(self.run, self.folder, name, text, (source, target), keeps=self.last is not None)
-        tokens = " + ".join(f"{count:,}" for count in store.tokens)
-        self.bar.say(f"{name}: {len(store):,} pairs, {tokens} tokens; {store.skipped}")
-        return store
-
-    def build(self, source: Tokenizer, target: Tokenizer) -> None:
+    def build(self) -> None:
         """Model, optimiser and stream of batches, as they were at the last checkpoint."""
         plan, processes = self.run.plan, self.processes
         torch.manual_seed(plan.seed)
-        self.config = self.run.build_config(source.size, target.size)
+        self.config = self.task.build_config()
         self.model_type = MODELS[self.run.model["kind"]].model
         model = self.model_type(self.config)
         self.names, self.width = list(plain_weights(model)), self.config.width
-        self.translator = Translator(model, source, target)
+        self.trained = self.task.trained(model)
         if self.last:
             fill(model, read_part(self.last, MODEL), str(self.last / MODEL))
-        objective = Translation(model, smoothing=plan.smoothing)
-        self.objective = processes.hold(objective)
-        self.optimiser = OPTIMISERS[plan.optimiser](self.objective.parameters())
+        self.objective = processes.hold(self.task.objective(model))
+        self.optimiser = OPTIMISERS[plan.optimiser](self.objective.parameters(), plan.decay)
         if self.last:
             state = unpack_optimiser(read_part(self.last, OPTIMISER))
             processes.set_optimiser_state(self.objective, self.optimiser, state)
-        batching = Batching(
-            tokens=plan.tokens or None, sentences=plan.sentences or None, pool=plan.pool, seed=plan.seed
-        )
+        self.batches = self.task.batches(self.progress.cursor, processes.rank, processes.count)
         if processes.is_main and not self.progress.step:
             parameters = sum(tensor.numel() for tensor in plain_weights(model).values())
-            self.bar.say(f"{self.run.model['kind']}: {parameters:,} parameters; {padding(self.train_store, batching)}")
+            self.bar.say(f"{self.run.model['kind']}: {parameters:,} parameters; {self.task.about_batches()}")
         if plan.precision == "bfloat16" and processes.device.type == "cpu" and not has_bfloat16_products():
             self.bar.say("this processor has no products of bfloat16: rounded values are multiplied in float32")
-        place = {"rank": processes.rank, "processes": processes.count}
-        batches = stream(self.train_store, batching, self.progress.cursor, **place, workers=plan.workers)
-        self.batches = cast(Generator[tuple[PairBatch, Cursor], None, None], batches)
-        self.settle_randomness()
+        self.go_on()
 
-    def settle_randomness(self) -> None:
-        """Each process's own random numbers: from the seed, or where the checkpoint left them."""
+    def go_on(self) -> None:
+        """Each process's own random numbers and memory: from the seed, or as the checkpoint left them."""
         rank, processes = self.processes.rank, self.processes.count
         torch.manual_seed(self.run.plan.seed * 1000 + rank + (self.progress.step << 20))
         if self.last is None:
@@ -238,6 +218,14 @@ class _Training:
         before = read_state(self.last)["processes"]
         if before == processes:
             set_random_state(read_part(self.last, f"random-{rank}.safetensors"))
+            if (self.last / f"memory-{rank}.safetensors").is_file():
+                parts = read_part(self.last, f"memory-{rank}.safetensors")
+                self.memory = tuple(parts[str(n)].to(self.processes.device) for n in range(len(parts)))
+        elif self.task.needs_same_processes:
+            raise ValueError(
+                f"the run had {before} processes and now has {processes}, but each of them has a part of the text and "
+                f"the memory of it; go on with {before}"
+            )
         else:
             self.bar.say(f"the run had {before} processes and now has {processes}: it goes on, but not to the bit")
 
@@ -253,7 +241,7 @@ class _Training:
             if progress.step % 20 == 0 or progress.step == 1:
                 self.log.add(progress.step, loss=loss, rate=self.rate(), tokens=progress.tokens)
             if self.on_step is not None:
-                self.on_step(progress.step, loss, self.translator.model)
+                self.on_step(progress.step, loss, self.trained.model)
             is_last = progress.step == plan.steps
             if progress.step % plan.validate_every == 0 or is_last:
                 self.validate()
@@ -279,18 +267,19 @@ class _Training:
     def update(self) -> tuple[float, bool]:
         """One update: loss a token, and whether any process was asked to stop."""
         plan, processes, progress = self.run.plan, self.processes, self.progress
-        batches: list[PairBatch] = []
+        batches: list[Batch] = []
         for batch, cursor in islice(self.batches, plan.accumulate):
             batches.append(batch.to(processes.device))
             progress.cursor = cursor
-        counts = [sum(batch.target_tokens for batch in batches), sum(len(batch) for batch in batches)]
+        counts = [sum(batch.targets for batch in batches), sum(len(batch) for batch in batches)]
         targets, sentences = processes.summed(torch.tensor(counts, device=processes.device)).tolist()
         divisor = {"tokens": targets, "sentences": sentences, "nothing": 1}[plan.divide]
         total = torch.zeros(3, device=processes.device)
         for batch in batches:
             with processes.gathering(self.objective, is_last=batch is batches[-1]):
                 with self.products():
-                    result = self.objective(batch.source, batch.target)
+                    result = self.objective(*batch.parts, *((self.memory,) if batch.goes_on else ()))
+                self.memory = result.memory
                 # processes average their gradients; here they are summed
                 (result.total * (processes.count / divisor)).backward()
             total[:2] += torch.stack([result.total.detach(), -result.log_likelihood]).float()
@@ -333,7 +322,7 @@ class _Training:
     def plain_model(self) -> nn.Module | None:
         """The model as one process can use it; None in processes which have nothing to do."""
         if not self.processes.shards:
-            return self.translator.model if self.processes.is_main else None
+            return self.trained.model if self.processes.is_main else None
         weights = self.weights()  # every process takes part
         if not self.processes.is_main:
             return None
@@ -346,22 +335,28 @@ class _Training:
         whole = self.processes.weights(self.objective)
         return {name: whole[f"model.{name}"] for name in self.names} if whole else {}
 
-    def measure(self, model: nn.Module) -> tuple[Translator, dict[str, float], str]:
+    def measure(self, model: nn.Module) -> tuple[Trained, dict[str, float], str]:
         """A model with its tokenizers, its measures, and these in words."""
-        translator = Translator(model, self.translator.source, self.translator.target)
-        measures = measure(self.run, translator, self.validation_store, self.products())
-        return translator, measures, "  ".join(f"{name} {number:.4g}" for name, number in measures.items())
+        trained = self.task.trained(model)
+        measures = self.task.measure(trained, self.products())
+        return trained, measures, "  ".join(f"{name} {number:.4g}" for name, number in measures.items())
+
+    def merit(self, measures: dict[str, float]) -> float:
+        """What the best checkpoint has most of; a loss which is not finite is the worst."""
+        if not math.isfinite(measures["nats"]):
+            return -math.inf
+        return -measures["nats"] if self.run.plan.best == "loss" else measures[self.run.plan.best]
 
     def validate(self) -> None:
         """Measure on the validation set, and keep the model if it is the best so far; no random number is used up."""
         progress, state, model = self.progress, random_state(), self.plain_model()
         if model is not None:
-            translator, measures, words = self.measure(model)
+            trained, measures, words = self.measure(model)
             self.log.add(progress.step, **{f"validation_{name}": number for name, number in measures.items()})
-            value, mark = merit(self.run, measures), ""
+            value, mark = self.merit(measures), ""
             if value > progress.best:
                 progress.best, progress.best_step, mark = value, progress.step, "  (best)"
-                translator.save(self.folder)
+                trained.save(self.folder)
             self.bar.say(f"step {progress.step:,} validation: {words}{mark}")
         self.processes.wait()
         set_random_state(state)
@@ -380,6 +375,9 @@ class _Training:
             writer.begin()
         processes.wait()
         writer.add(f"random-{processes.rank}.safetensors", random_state())
+        if self.memory:
+            parts = {str(n): part for n, part in enumerate(self.memory)}
+            writer.add(f"memory-{processes.rank}.safetensors", parts)
         weights, state = self.weights(), processes.optimiser_state(self.objective, self.optimiser)
         processes.wait()
         if processes.is_main:
@@ -395,10 +393,10 @@ class _Training:
         folders = checkpoints(self.checkpoints)[-self.run.plan.average :]
         model = self.model_type(self.config)
         fill(model, average(folders), str(self.checkpoints))
-        translator, measures, words = self.measure(model.to(self.processes.device))
-        kept = merit(self.run, measures) >= self.progress.best
+        trained, measures, words = self.measure(model.to(self.processes.device))
+        kept = self.merit(measures) >= self.progress.best
         if kept:
-            translator.save(self.folder)
+            trained.save(self.folder)
         verdict = "kept" if kept else f"not better than step {self.progress.best_step:,}"
         self.bar.say(f"mean of the last {len(folders)} checkpoints: {words}  ({verdict})")
 

@@ -1,7 +1,6 @@
 """What a run is: frozen dataclasses, written into its folder as TOML."""
 
 import dataclasses
-import os
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,117 +9,51 @@ from typing import Any
 
 import tomli_w
 
-from regard.data.parallel import ParallelText
 from regard.models.saved import configured, entry_of
 from regard.recipes import recipes
 from regard.storage.files import written_whole
-from regard.storage.names import did_you_mean, require
-from regard.text.tokenizer import KINDS
-from regard.training.optimisers import OPTIMISERS
-from regard.training.schedules import SCHEDULES
+from regard.storage.names import did_you_mean
+from regard.training.language import LanguageTask
+from regard.training.plan import Plan, Task, Text
+from regard.training.translation import TranslationTask
 
 RUN_FILE = "run.toml"
 
 
-@dataclass(frozen=True)
-class Text:
-    """How text becomes ids."""
-
-    kind: str = "bpe"  # bpe, unigram, wordpiece, words or characters
-    vocabulary: int = 8000  # ids of each tokenizer at most; for characters and words 0 is all of them
-    minimum: int = 1  # how often a unit must be seen
-    joint: bool = True  # one tokenizer for both languages
-    lowercase: bool = False
-    load: str = ""  # a tokenizer.json, or a folder with one (and target_tokenizer.json), instead of training
-    longest: int = 256  # tokens of a sentence
-    skip: bool = False  # count and pass over what cannot be used, instead of stopping
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a model is trained."""
-
-    steps: int = 10000  # updates
-    tokens: int = 4096  # of a batch on each process, the larger side; 0 is no limit
-    sentences: int = 0  # of a batch on each process; 0 is no limit
-    pool: int = 16384  # sentences which are sorted by length together
-    accumulate: int = 1  # batches of each process in one update
-    workers: int = 0  # processes which read ahead
-    seed: int = 1
-    precision: str = "float32"  # or bfloat16
-    optimiser: str = "adam"
-    rate: float = 1.0  # times the schedule
-    schedule: str = "noam"
-    warmup: int = 4000  # steps
-    halve_after: int = 0  # steps, of the schedule "halving"
-    halve_every: int = 0
-    clip: float = 0.0  # largest global norm of a gradient; 0 does not clip
-    divide: str = "tokens"  # what the summed loss is divided by: tokens, sentences or nothing
-    smoothing: float = 0.0  # of labels
-    rise: float = 3.0  # nats a token by which the loss may rise above its lowest before the run is stopped
-    validate_every: int = 500  # steps
-    validate_sentences: int = 500  # which are translated in validation; 0 translates none
-    best: str = "bleu"  # what names the best checkpoint: bleu, exact_match or loss
-    save_every: int = 500  # steps
-    keep: int = 2  # last checkpoints on the disk
-    average: int = 0  # last checkpoints whose mean is tried at the end
+TASKS: dict[str, type[Task]] = {"pairs": TranslationTask, "text": LanguageTask}  # by what a model reads
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that decides how a run goes."""
+    """Everything that decides how a run goes. The model's kind decides of which types the parts are."""
 
     name: str
     model: dict[str, Any]  # kind and size of the registry, and fields of the configuration which differ
-    train: ParallelText
-    validation: ParallelText
+    train: Any  # ParallelText or Corpus
+    validation: Any
+    text: Text
+    plan: Plan
     about: str = ""
-    test: ParallelText | None = None
-    text: Text = Text()
-    plan: Plan = Plan()
+    test: Any = None
 
     def __post_init__(self):
-        plan, text = self.plan, self.text
-        require("text.kind", text.kind, KINDS)
-        require("plan.optimiser", plan.optimiser, OPTIMISERS)
-        require("plan.schedule", plan.schedule, SCHEDULES)
-        require("plan.precision", plan.precision, ("float32", "bfloat16"))
-        require("plan.divide", plan.divide, ("tokens", "sentences", "nothing"))
-        require("plan.best", plan.best, ("bleu", "exact_match", "loss"))
-        for name in ("steps", "pool", "accumulate", "validate_every", "save_every", "keep"):
-            if getattr(plan, name) < 1:
-                raise ValueError(f"plan.{name} must be 1 or more, got {getattr(plan, name)}")
-        for name in ("tokens", "sentences", "workers", "seed", "warmup", "halve_after", "clip", "average"):
-            if getattr(plan, name) < 0:
-                raise ValueError(f"plan.{name} must not be negative, got {getattr(plan, name)}")
-        if not 0.0 <= plan.smoothing < 1.0:
-            raise ValueError(f"plan.smoothing must lie in [0, 1), got {plan.smoothing}")
-        if not plan.tokens and not plan.sentences:
-            raise ValueError("a batch needs a limit: set plan.tokens or plan.sentences")
-        if plan.best != "loss" and not plan.validate_sentences:
-            raise ValueError(f"plan.best={plan.best!r} needs translations: set plan.validate_sentences")
-        if plan.schedule == "halving" and plan.halve_every < 1:
-            raise ValueError("plan.schedule='halving' needs plan.halve_every")
-        self.build_config(4, 4)
+        task = self.task
+        wanted = {"train": task.corpus, "validation": task.corpus, "test": task.corpus}
+        for part, kind in {**wanted, "text": task.text, "plan": task.plan}.items():
+            value = getattr(self, part)
+            if not isinstance(value, kind) and not (part == "test" and value is None):
+                raise ValueError(f"{part} of a run of {self.model['kind']} must be a {kind.__name__}, got {value!r}")
+        task.config(self.model, self.text, self.plan, 300, 300)  # which names what does not fit
 
-    def build_config(self, source_vocabulary: int, target_vocabulary: int) -> Any:
-        """The model's configuration for tokenizers of these sizes."""
-        values = dict(self.model)
-        kind = str(values.pop("kind", ""))
-        entry = entry_of(kind)
-        if entry.reads != "pairs":
-            raise ValueError(f"model.kind={kind!r} is a language model, and a run trains on pairs of source and target")
-        size = values.pop("size", "")
-        if size not in entry.sizes:
-            raise ValueError(f"model.size must be one of {', '.join(entry.sizes)}, got {size!r}")
-        names = {field.name for field in dataclasses.fields(entry.config)}
-        if "vocabulary" in names:
-            if not self.text.joint:
-                raise ValueError(f"{self.model['kind']} shares one vocabulary (section 3.4): set text.joint = true")
-            values["vocabulary"] = source_vocabulary
-        else:
-            values["source_vocabulary"], values["target_vocabulary"] = source_vocabulary, target_vocabulary
-        return configured(entry.config, {**dataclasses.asdict(entry.sizes[size]), **values}, "model")
+    @property
+    def task(self) -> type[Task]:
+        """What the model is trained for."""
+        return task_of(self.model)
+
+    @staticmethod
+    def is_begun(folder: Path) -> bool:
+        """Whether a folder holds a run."""
+        return (folder / RUN_FILE).is_file()
 
     def table(self) -> dict[str, Any]:
         """The run as nested plain values."""
@@ -178,6 +111,14 @@ def differences(before: Run, after: Run) -> list[str]:
     return [name for name in {**one, **other} if one.get(name) != other.get(name)]
 
 
+def parsed_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Settings such as `memory=640` as a table."""
+    table: dict[str, Any] = {}
+    for setting in settings:
+        _set(table, setting)
+    return table
+
+
 def _set(table: dict[str, Any], setting: str) -> None:
     """Apply one setting `a.b=value`."""
     name, is_set, value = setting.partition("=")
@@ -195,46 +136,30 @@ def _set(table: dict[str, Any], setting: str) -> None:
     table[last] = parsed
 
 
+def task_of(model: dict[str, Any]) -> type[Task]:
+    """What a model of a run is trained for."""
+    return TASKS[entry_of(str(model.get("kind", ""))).reads]
+
+
 def build_run(table: dict[str, Any], place: str) -> Run:
-    """A run from nested plain values."""
-    kinds = {"text": Text, "plan": Plan}
-    corpora = ("train", "validation", "test")
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key in kinds or key in corpora:
-            if not isinstance(value, dict):
-                raise ValueError(f"{place}: {key} must be a table, got {value!r}")
-            if key in kinds:
-                values[key] = configured(kinds[key], value, f"{place}: {key}")
-            else:
-                columns = value.get("columns", [])
-                if not isinstance(columns, list):
-                    raise ValueError(f"{place}: {key}: columns must be a list of two names, got {columns!r}")
-                value = {**value, "columns": tuple(columns)}
-                values[key] = configured(ParallelText, value, f"{place}: {key}")
-        else:
-            values[key] = value
-    if not isinstance(values.get("model", {}), dict):
-        raise ValueError(f"{place}: model must be a table, got {values['model']!r}")
+    """A run from nested plain values.
+
+    Raises:
+        ValueError: if a key or a value is not known, or parts do not go together.
+    """
+    if "model" not in table:
+        raise ValueError(f"{place}: missing model")
+    if not isinstance(table["model"], dict):
+        raise ValueError(f"{place}: model must be a table, got {table['model']!r}")
     try:
+        task = task_of(table["model"])
+        kinds = {"text": task.text, "plan": task.plan, **dict.fromkeys(("train", "validation", "test"), task.corpus)}
+        values: dict[str, Any] = {"text": {}, "plan": {}, **table}
+        for key, kind in kinds.items():
+            if key in values:
+                if not isinstance(values[key], dict):
+                    raise ValueError(f"{place}: {key} must be a table, got {values[key]!r}")
+                values[key] = configured(kind, values[key], f"{place}: {key}")
         return configured(Run, values, place)
     except ValueError as error:
         raise error if str(error).startswith(place) else ValueError(f"{place}: {error}") from error
-
-
-def located(text: ParallelText) -> ParallelText:
-    """The same text with environment variables in its paths replaced.
-
-    Raises:
-        ValueError: if a variable is not set.
-    """
-    paths = {}
-    for name in ("path", "target_path"):
-        path = os.path.expandvars(os.path.expanduser(getattr(text, name)))
-        if "$" in path:
-            raise ValueError(
-                f"{getattr(text, name)!r} names a variable which is not set; set it to the folder which holds the "
-                "data, or give another path with --set train.path=... and so on"
-            )
-        paths[name] = path
-    return dataclasses.replace(text, **paths)

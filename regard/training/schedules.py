@@ -1,5 +1,6 @@
 """Learning rates by step. Each is a factor of the plan's rate; steps count from 1."""
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,6 +16,11 @@ class Pace(Protocol):
     @property
     def warmup(self) -> int:
         """Updates of the warm-up."""
+        ...
+
+    @property
+    def floor(self) -> float:
+        """Share of the rate at which the schedule ends."""
         ...
 
     @property
@@ -51,10 +57,21 @@ def halving(step: int, pace: Pace, width: int) -> float:
 
 
 def linear(step: int, pace: Pace, width: int) -> float:
-    """Linear warm-up, then linear to 0 at the last step."""
+    """Linear warm-up, then linear to the floor at the last step."""
+    return _after_warmup(step, pace, lambda left: left)
+
+
+def cosine(step: int, pace: Pace, width: int) -> float:
+    """Linear warm-up, then half a cosine to the floor at the last step (Brown et al. 2020, appendix B: to 10 %)."""
+    return _after_warmup(step, pace, lambda left: (1 - math.cos(math.pi * left)) / 2)
+
+
+def _after_warmup(step: int, pace: Pace, fall: Callable[[float], float]) -> float:
+    """Linear warm-up, then from 1 to the floor as `fall` does from 1 to 0, given the share of steps which is left."""
     if step <= pace.warmup:
         return step / pace.warmup
-    return max(0.0, (pace.steps - step) / max(1, pace.steps - pace.warmup))
+    left = max(0.0, (pace.steps - step) / max(1, pace.steps - pace.warmup))
+    return pace.floor + (1 - pace.floor) * fall(left)
 
 
 SCHEDULES: dict[str, Callable[[int, Pace, int], float]] = {
@@ -63,4 +80,5 @@ SCHEDULES: dict[str, Callable[[int, Pace, int], float]] = {
     "inverse_sqrt": inverse_sqrt,
     "halving": halving,
     "linear": linear,
+    "cosine": cosine,
 }

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import torch
 
+from regard.data.corpus import Corpus
 from regard.data.parallel import ParallelText
 from regard.training import checkpoint
+from regard.training.language import LanguagePlan, LanguageText
 from regard.training.loop import Diverged, Interrupted, train
-from regard.training.run import Plan, Run, Text
+from regard.training.run import Run
+from regard.training.translation import TranslationPlan, TranslationText
 
 # Imported once, not by every child.
 HEAVY = ["regard.training.loop", "torch._dynamo", "torch.utils.tensorboard", "sacrebleu", "babel.dates"]
@@ -35,8 +38,24 @@ def small(kind: str = "transformer", *, pairs: int = 90, **plan) -> Run:
         model=NARROW[kind],
         train=ParallelText("dates", count=pairs, seed=1),
         validation=ParallelText("dates", split="validation", count=12, seed=1),
-        text=Text(kind="characters", vocabulary=0),
-        plan=Plan(**values),
+        text=TranslationText(kind="characters", vocabulary=0),
+        plan=TranslationPlan(**values),
+    )
+
+
+def written(text: Path, kind: str = "gpt2", **plan) -> Run:
+    """A run of 12 updates over a text of some 2,000 letters, with a checkpoint every 4."""
+    if not text.is_file():
+        text.write_text("".join(f"{n} and {n * n % 97} make {n * 31 % 89}, or so.\n\n" for n in range(70)))
+    few = {"steps": 12, "tokens": 160, "context": 16, "warmup": 4, "validate_every": 5, "save_every": 4}
+    values = {**few, "rate": 0.003, "schedule": "cosine", "optimiser": "adamw", "decay": 0.1, "clip": 1.0, **plan}
+    return Run(
+        name="written",
+        model={"kind": kind, "size": "tiny", "width": 16, "heads": 2, "dropout": 0.2},
+        train=Corpus(str(text), documents="paragraphs", share=(0.0, 0.9)),
+        validation=Corpus(str(text), documents="paragraphs", share=(0.9, 1.0)),
+        text=LanguageText(kind="characters", vocabulary=0),
+        plan=LanguagePlan(**values),
     )
 
 

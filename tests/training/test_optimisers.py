@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from regard.training.optimisers import OPTIMISERS
-from regard.training.run import Plan
+from regard.training.plan import Plan
 from regard.training.schedules import SCHEDULES
 
 ORACLES = Path(__file__).parent.parent / "oracles"

@@ -6,19 +6,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 import pytest
-from small_runs import ended, launch, outcome, small
+from small_runs import ended, launch, outcome, small, written
 
 from regard.training.checkpoint import checkpoints
 from regard.training.loop import train
 
+TEXT = Path(tempfile.mkdtemp()) / "text"
 RUNS = {
     "transformer": small("transformer", steps=9, accumulate=2, workers=2, average=2, keep=1),
     "rnnsearch": small("rnnsearch", optimiser="adadelta", schedule="constant", rate=1.0),
     "sgd": small("encoder-decoder", optimiser="sgd", divide="sentences"),
+    "gpt2": written(TEXT, "gpt2", reading="documents", workers=2, average=2),
+    "transformer-xl": written(TEXT, "transformer-xl", reading="segments", accumulate=2),
 }
 
 
@@ -39,6 +44,9 @@ def whole(tmp_path_factory):
         ("transformer", ("file", "model.safetensors")),  # while a checkpoint is written
         ("rnnsearch", ("file", "optimiser.safetensors")),
         ("sgd", ("step", 11)),
+        ("gpt2", ("step", 6)),
+        ("transformer-xl", ("step", 7)),  # with the memory of what was read
+        ("transformer-xl", ("file", "memory-0.safetensors")),
     ],
     ids=str,
 )

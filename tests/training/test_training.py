@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from small_runs import NARROW, outcome, small
 
 import regard
-from regard.data.loading import Batching, Cursor, stream
+from regard.data.buckets import Batching, Buckets
+from regard.data.loading import Cursor, stream
+from regard.data.pair_store import PairStore
 from regard.data.parallel import ParallelText
-from regard.data.store import PairStore
 from regard.models import MODELS
 from regard.objectives.translation import Translation
 from regard.text.tokenizer import Tokenizer
@@ -24,6 +25,7 @@ from regard.training.checkpoint import checkpoints
 from regard.training.log import Bar, read_measures
 from regard.training.loop import Diverged, train
 from regard.training.run import read_run
+from regard.training.translation import TranslationTask
 
 
 def noting(losses):
@@ -109,7 +111,7 @@ def gradients(monkeypatch, folder, *, clip: float = 0.0, **plan) -> list[dict[st
     run = small("rnnsearch", clip=clip, sentences=20, tokens=0, validate_sentences=0, best="loss", **plan)
     run = replace(run, model={**run.model, "dropout": 0.0})
 
-    def sgd(parameters):
+    def sgd(parameters, decay):
         class Watched(torch.optim.SGD):
             def step(self, closure=None):
                 if self.param_groups[0]["lr"]:  # torch makes the state to be saved by a step of rate 0
@@ -131,7 +133,7 @@ def together(folder, divisor: str) -> dict[int, torch.Tensor]:
     config = json.loads((folder / "config.json").read_text())
     config.pop("model_type")
     store = PairStore.open(folder / "data" / "train")
-    batches = stream(store, Batching(sentences=20, pool=40, seed=1))
+    batches = stream(Buckets(store, Batching(sentences=20, pool=40, seed=1)))
     from regard.attention.packing import Packed
 
     two = [next(batches)[0] for _ in range(2)]
@@ -280,12 +282,12 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(tmp_path):
 def test_the_rate_of_tokens_leaves_validation_out(tmp_path, monkeypatch):
     import time
 
-    measure = loop.measure
-    monkeypatch.setattr(loop, "measure", lambda *values: (time.sleep(0.5), measure(*values))[1])
+    measure = TranslationTask.measure
+    monkeypatch.setattr(TranslationTask, "measure", lambda *values: (time.sleep(0.5), measure(*values))[1])
     train(small(steps=3, validate_every=1, validate_sentences=1), tmp_path / "run")
     state = json.loads((checkpoints(tmp_path / "run" / "checkpoints")[-1] / "state.json").read_text())
     updates = state["seconds"]
-    monkeypatch.setattr(loop, "measure", measure)
+    monkeypatch.setattr(TranslationTask, "measure", measure)
     train(small(steps=3, validate_every=1, validate_sentences=1), tmp_path / "other")
     other = json.loads((checkpoints(tmp_path / "other" / "checkpoints")[-1] / "state.json").read_text())["seconds"]
     assert updates < other + 1.0
@@ -294,7 +296,7 @@ def test_the_rate_of_tokens_leaves_validation_out(tmp_path, monkeypatch):
 def test_a_checkpoint_keeps_the_place_in_the_stream(tmp_path):
     train(small(steps=3), tmp_path / "run")
     store = PairStore.open(tmp_path / "run" / "data" / "train")
-    *_, (_, wanted) = islice(stream(store, Batching(tokens=900, pool=40, seed=1)), 3)
+    *_, (_, wanted) = islice(stream(Buckets(store, Batching(tokens=900, pool=40, seed=1))), 3)
     state = json.loads((checkpoints(tmp_path / "run" / "checkpoints")[-1] / "state.json").read_text())
     assert Cursor(*state["cursor"]) == wanted
 
