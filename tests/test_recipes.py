@@ -10,7 +10,7 @@ from regard.training.loop import train
 from regard.training.run import build_run, read_run
 from regard.training.translation import TranslationTask
 
-SMALL = {"width": 16, "embedding": 8, "alignment": 8, "maxout": 8, "hidden": 24, "heads": 2, "depth": 2}
+SMALL = {"cutoffs": [], "width": 16, "embedding": 8, "alignment": 8, "maxout": 8, "hidden": 24, "heads": 2, "depth": 2}
 
 
 @pytest.mark.parametrize("name", recipes())
