@@ -14,6 +14,7 @@ COMPARISONS = {
     "rnnsearch": "benchmarks.rnnsearch",
     "recurrent": "benchmarks.recurrent",
     "sparse": "benchmarks.sparse",
+    "generation": "benchmarks.generation",
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",
 }

@@ -10,7 +10,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is no part of the installed package
 
-from benchmarks import COMPARISONS, measure, memory, ours, recurrent, results, rnnsearch, sparse, startup
+from benchmarks import COMPARISONS, generation, measure, memory, ours, recurrent, results, rnnsearch, sparse, startup
 from benchmarks.material import END, PAD, Material, bucketed, packed, padded, padding_share
 from benchmarks.measure import Speed, Workload
 from benchmarks.results import Outcome, Row
@@ -194,6 +194,45 @@ def test_sparse_patterns_are_compared_with_dense_attention_and_with_themselves()
     outcome = sparse.compare(seconds=0, lengths=(64,), ends=(64, 128), heads=2, width=4, band=8)
     assert [row.peer for row in outcome.rows] == [sparse.DENSE] * 3 + [None] * 3
     assert [row.at_most for row in outcome.rows] == [False] * 3 + [True] * 3
+
+
+def test_generation_is_compared_in_every_precision_and_with_many_prompts():
+    pytest.importorskip("transformers")
+    from regard.models.gpt2 import GPT2Config
+    from regard.models.transformer_xl import TransformerXLConfig
+    from regard.text.tokenizer import Tokenizer
+
+    letters = Tokenizer.train(
+        ["".join(chr(97 + n % 26) + chr(97 + n // 26) for n in range(600))], kind="bytes", vocabulary=600
+    )
+    outcome = generation.compare(
+        seconds=0,
+        config=GPT2Config(context=400, width=32, depth=2, heads=2),
+        memory=TransformerXLConfig(50, 16, 2, 2, 32),
+        reach=20,
+        tokens=4,
+        tokenizer=letters,
+    )
+    assert [row.target for row in outcome.rows] == [1.4, 0.8, 2.5, 1.4, 3.0, 300.0]
+
+
+def test_the_peers_gpt2_writes_what_regards_does():
+    pytest.importorskip("transformers")
+    from benchmarks.peers import gpt2
+    from regard.models.gpt2 import GPT2, GPT2Config
+
+    torch.manual_seed(0)
+    model = GPT2(GPT2Config(vocabulary=50, context=40, width=32, depth=2, heads=2)).eval()
+    prompts = [[3, 4, 5], [7], [9, 8, 7, 6, 5, 4]]
+    found = gpt2.generate(gpt2.build(model), prompts, 5)[:, -5:].tolist()
+    for prompt, new in zip(prompts, found, strict=True):
+        ids = list(prompt)
+        for token in new:
+            with torch.no_grad():
+                scores = model(Packed.of([ids]))[-1]
+            scores[0] = -torch.inf  # the end of a text, which the peer may not write yet
+            assert int(scores.argmax()) == token
+            ids.append(token)
 
 
 @pytest.mark.parametrize("contender", ["regard", memory.PEER])

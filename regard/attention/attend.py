@@ -133,7 +133,8 @@ def _plain(query, key, value, bias, scale, dropout):
     scores = query @ key.mT
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     scores = scores * scale if bias is None else torch.add(bias, scores, alpha=scale)
-    return F.dropout(scores.softmax(-1).type_as(value), dropout) @ value
+    weights = scores.softmax(-1).type_as(value)
+    return (F.dropout(weights, dropout) if dropout else weights) @ value
 
 
 def _variable_length(query, key, value, packed, pattern, scale, dropout):

@@ -33,6 +33,7 @@ def score(
     ] = None,
     skip: Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")] = False,
     batch: Annotated[int, typer.Option(help="Tokens computed together at most, without memory.")] = 4096,
+    int8: Annotated[bool, typer.Option("--int8", help="Round weights to 8 bits first.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
 ) -> None:
@@ -60,6 +61,8 @@ def score(
     run = read_run(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else None
     writer = Writer.load(folder, **parsed_settings(settings or ()))
     writer.model.to(device)
+    if int8:
+        writer.quantise()
     if file is not None:
         corpus = Corpus(str(file), documents=documents, column=column)
     elif run is not None and run.test is not None:

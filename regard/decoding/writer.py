@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from regard.attention.packing import Packed
 from regard.decoding.beam import Entering, Ranking, beam_search
 from regard.decoding.sample import Sampling
+from regard.layers.quantised import is_quantised, quantise
 from regard.layers.state import Hypotheses
 from regard.models.saved import load_model, require_reading, save_model
 from regard.text.tokenizer import Tokenizer
@@ -53,9 +54,23 @@ class Writer:
         return cls(load_model(folder, **changes), Tokenizer.load(folder))
 
     def save(self, folder: str | Path) -> None:
-        """Write the model and its tokenizer into `folder`."""
+        """Write the model and its tokenizer into `folder`.
+
+        Raises:
+            ValueError: if the weights were rounded.
+        """
+        if is_quantised(self.model):
+            raise ValueError("the weights were rounded to 8 bits, and are not there to be saved; save them before")
         self.tokenizer.save(Path(folder) / TOKENIZER)
         save_model(self.model, folder)
+
+    def quantise(self) -> None:
+        """Round the weights of linear layers to 8 bits, for faster writing on a processor; not to be saved after that.
+
+        Raises:
+            ValueError: if this machine has no such products, or the model is not on the processor.
+        """
+        quantise(self.model)
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """The model's modules, so that `recording` and `without_heads` take a writer as they take a model."""

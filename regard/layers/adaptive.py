@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from regard.layers.blocks import Stack
+from regard.layers.linear import product
 
 
 class AdaptiveEmbedding(nn.Module):
@@ -75,7 +75,7 @@ class AdaptiveSoftmax(nn.Module):
         """Log-probabilities of the first cluster's words, and of the other clusters, [N, C + clusters]."""
         hidden = hidden if self.first is None else self.first(hidden)
         count = self.ends[1]
-        scores = F.linear(hidden, self.tables[0].weight[:count], self.biases[0][:count])
+        scores = product(hidden, self.tables[0].weight[:count], self.biases[0][:count])
         if self.clusters is not None:
             scores = torch.cat([scores, self.clusters(hidden)], -1)
         return scores.log_softmax(-1)
@@ -84,9 +84,9 @@ class AdaptiveSoftmax(nn.Module):
         """Log-probabilities of the words of a cluster (from 1), given it: [N, C]."""
         if len(self.projections):
             hidden = hidden @ self.projections[cluster].weight
-            return F.linear(hidden, self.tables[cluster].weight, self.biases[cluster]).log_softmax(-1)
+            return product(hidden, self.tables[cluster].weight, self.biases[cluster]).log_softmax(-1)
         words = slice(self.ends[cluster], self.ends[cluster + 1])
-        return F.linear(hidden, self.tables[0].weight[words], self.biases[0][words]).log_softmax(-1)
+        return product(hidden, self.tables[0].weight[words], self.biases[0][words]).log_softmax(-1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[N, D] -> log-probabilities of all words [N, V]."""

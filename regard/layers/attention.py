@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from regard.attention.attend import attend, weigh
 from regard.attention.masks import Mask
 from regard.attention.record import Attention
+from regard.layers.linear import Linear, product
 from regard.layers.state import FillingCache, Hypotheses, WritingCache
 
 
@@ -34,8 +35,8 @@ class HeadProjections(Attention):
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got width={width} and heads={heads}")
         self.width, self.heads, self.dropout = width, heads, dropout
-        self.projection = nn.Linear(width, 3 * width, bias)  # query, key and value, one under the other: W^Q, W^K, W^V
-        self.output = nn.Linear(width, width, bias)  # W^O
+        self.projection = Linear(width, 3 * width, bias)  # query, key and value, one under the other: W^Q, W^K, W^V
+        self.output = Linear(width, width, bias)  # W^O
 
     def split(self, x: Tensor) -> Tensor:
         """[B, T, n * D] -> [B, n * H, T, K]."""
@@ -49,7 +50,7 @@ class HeadProjections(Attention):
         """Parts `first` up to `last` of query, key and value (0, 1, 2), as heads [B, n * H, T, K]."""
         rows = slice(first * self.width, last * self.width)
         bias = None if self.projection.bias is None else self.projection.bias[rows]
-        return self.split(nn.functional.linear(x, self.projection.weight[rows], bias))
+        return self.split(product(x, self.projection.weight[rows], bias))
 
     def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B, H, S, K] of `context` [B, S, D]."""

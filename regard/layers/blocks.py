@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from torch import Tensor, nn
 
 from regard.layers.dropout import Dropout
+from regard.layers.linear import Linear
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -25,7 +26,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, hidden: int, activation: Callable[[Tensor], Tensor], *, dropout: float = 0.0):
         super().__init__()
-        self.expand, self.contract = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.expand, self.contract = Linear(width, hidden), Linear(hidden, width)
         self.activation, self.dropout = activation, Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

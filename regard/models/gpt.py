@@ -22,6 +22,7 @@ from regard.layers.attention import MultiHeadAttention
 from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
+from regard.layers.linear import Linear
 from regard.layers.state import Continuation, FillingCache
 from regard.layers.vocabulary import require_known
 from regard.storage.names import require
@@ -66,7 +67,7 @@ class GPT(nn.Module):
         self.dropout = Dropout(c.dropout)
         self.blocks = Stack(self.block() for _ in range(c.depth))
         self.end = self.last_norm()
-        self.output = nn.Linear(c.width, c.vocabulary, bias=False)
+        self.output = Linear(c.width, c.vocabulary, bias=False)
         self.output.weight = self.token.weight  # W_e in both lines of equation 2
         self.initialise()
 

@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from regard.layers.attention import MultiHeadAttention
 from regard.layers.initialise import normal
+from regard.layers.linear import Linear
 from regard.models.gpt3 import GPT3, GPT3Config
 
 
@@ -41,7 +41,7 @@ class UnscaledAttention(MultiHeadAttention):
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0):
         super().__init__(width, heads, dropout=dropout, bias=False)
-        self.output = nn.Linear(width, width)
+        self.output = Linear(width, width)
 
 
 class GPTNeo(GPT3):

@@ -21,6 +21,7 @@ from regard.attention.masks import Pattern, PerHead, banded, blocked, fixed, str
 from regard.layers.attention import MultiHeadAttention
 from regard.layers.blocks import Stack
 from regard.layers.initialise import normal
+from regard.layers.linear import Linear
 from regard.models.gpt2 import GPT2, GPT2Config
 from regard.storage.names import require
 
@@ -90,7 +91,7 @@ class SparseTransformer(GPT2):
             raise ValueError(f"axes {config.axes} hold {math.prod(config.axes)} positions, not the {config.context}")
         super().__init__(config)
         self.masks()  # refuses numbers which make no pattern
-        self.output = nn.Linear(config.width, config.vocabulary, bias=False)
+        self.output = Linear(config.width, config.vocabulary, bias=False)
         nn.init.zeros_(self.output.weight)  # "the weight matrix for the output logits was initialized to 0"
 
     def places(self) -> nn.Module:

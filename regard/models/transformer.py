@@ -19,6 +19,7 @@ from regard.layers.attention import HeadProjections, MultiHeadAttention, Source,
 from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import tensor2tensor
+from regard.layers.linear import Linear
 from regard.layers.positions import sinusoids
 from regard.layers.state import Hypotheses, KeyValueCache, Tree, stacked
 
@@ -144,7 +145,7 @@ class Transformer(nn.Module):
         self.encoder = Stack(self.encoder_block() for _ in range(c.depth))
         self.decoder = Stack(self.decoder_block() for _ in range(c.depth))
         self.encoder_end, self.decoder_end = self.end(), self.end()
-        self.output = nn.Linear(c.width, c.vocabulary, bias=False)
+        self.output = Linear(c.width, c.vocabulary, bias=False)
         tensor2tensor(self, self.token, [m.projection.weight for m in self.modules() if isinstance(m, HeadProjections)])
         self.output.weight = self.token.weight  # "we share the same weight matrix", section 3.4
 
