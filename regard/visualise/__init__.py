@@ -8,13 +8,14 @@ from regard.visualise.figures import (
     links_figure,
     pattern_figure,
 )
-from regard.visualise.maps import AttentionMap, Example, Pattern
+from regard.visualise.maps import AttentionMap, Example, Passage, Pattern
 from regard.visualise.page import write_page
 from regard.visualise.picture import Picture
 
 __all__ = [
     "AttentionMap",
     "Example",
+    "Passage",
     "Pattern",
     "Picture",
     "alignment_figure",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CELL = 0.24  # inches
 SMALLEST = 2.4  # inches, of a side
 LARGEST = 12.0  # inches, of a side
+MARK = "#c2410c"  # the page's colour of what is pointed at
 BLUES = ["#f3f5f9", "#d9e5f3", "#abcae8", "#6fa4d6", "#3a77b7", "#184a86", "#08254f"]  # the page's scale
 
 
@@ -44,7 +45,7 @@ def pattern_figure(allowed: Pattern | ArrayLike, head: int = 0) -> Figure:
     pattern = allowed if isinstance(allowed, Pattern) else Pattern("pattern", allowed)
     cells = pattern.head(head)
     figure, axes = _sheet(*cells.shape)
-    axes.imshow(np.where(cells, 0.75, 0), cmap=_blues(), vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+    axes.imshow(np.where(cells, 0.75, 0), cmap=blues(), vmin=0, vmax=1, interpolation="nearest", aspect="equal")
     if max(cells.shape) <= 64:
         for side, size in ((axes.xaxis, cells.shape[1]), (axes.yaxis, cells.shape[0])):
             side.set_ticks(np.arange(1, size) - 0.5, minor=True)
@@ -84,7 +85,7 @@ def heads_figure(example: Example) -> Figure:
             for column, cells in enumerate(tiles):
                 extent = (column + 0.04, column + 0.96, row + 0.96, row + 0.04)
                 pooled = _pooled(cells, int(side * 184))  # a pixel each, at 200 dots an inch
-                axes.imshow(pooled, cmap=_blues(), vmin=0, vmax=1, extent=extent, interpolation="nearest")
+                axes.imshow(pooled, cmap=blues(), vmin=0, vmax=1, extent=extent, interpolation="nearest")
         place += 1 + len(group)
     axes.set(xlim=(-room, columns), ylim=(height, 0), aspect="equal")
     return figure
@@ -165,11 +166,16 @@ def _write(axes: Axes, x: float, y: float, words: str, size: float, **how) -> No
 
 
 def _tiles(drawing: AttentionMap | Pattern) -> list[np.ndarray]:
-    """Shades 0..1 of each small picture: the mean over heads and each head, or what each head allows."""
+    """Shades 0..1 of each small picture: the mean over heads and each head, or what each head allows.
+
+    There is none, but NaN, where a query may not look.
+    """
     if isinstance(drawing, Pattern):
         return [np.where(cells, 0.75, 0) for cells in drawing.allowed]
-    mean = [drawing.head(None)] if len(drawing.weights) > 1 else []
-    return [np.sqrt(cells) for cells in [*mean, *drawing.weights]]
+    allowed = np.broadcast_to(True if drawing.allowed is None else drawing.allowed, drawing.weights.shape)
+    heads = np.where(allowed, drawing.weights, np.nan)
+    mean = [np.where(allowed.any(0), drawing.head(None), np.nan)] if len(heads) > 1 else []
+    return [np.sqrt(cells) for cells in [*mean, *heads]]
 
 
 def _short(token: str, longest: int = 24, *, spaces: bool = False) -> str:
@@ -183,12 +189,12 @@ def _pooled(cells: np.ndarray, most: int) -> np.ndarray:
     for axis in (0, 1):
         if cells.shape[axis] > most:
             starts = np.linspace(0, cells.shape[axis], most, endpoint=False).astype(int)
-            cells = np.maximum.reduceat(cells, starts, axis=axis)
+            cells = np.fmax.reduceat(cells, starts, axis=axis)
     return cells
 
 
 @cache
-def _blues():
+def blues():
     """The page's scale, from nothing to one."""
     from matplotlib.colors import LinearSegmentedColormap
 

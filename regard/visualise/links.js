@@ -5,7 +5,7 @@
 const MOST_LINES = 60; // links drawn of one token
 const FAINTEST_LINE = 0.02;
 
-function linksOf({ drawing, queries, keys, weight, name, shading }) {
+function linksOf({ drawing, queries, keys, cuts, weight, name, shading }) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("aria-hidden", "true");
   const sides = { keys: row("keys", keys), queries: row("queries", queries) };
@@ -21,13 +21,17 @@ function linksOf({ drawing, queries, keys, weight, name, shading }) {
   let lit = null;
   let isCrowded = false; // when texts take several lines, links of all tokens at once would only be a tangle
 
+  function named(side, k) {
+    return cuts[side].includes(k) ? "token begins" : "token";
+  }
+
   function row(side, tokens) {
     const buttons = tokens.map((token, k) =>
       make(
         "button",
         {
           type: "button",
-          class: "token",
+          class: named(side, k),
           tabindex: k ? "-1" : "0",
           "aria-label": `${token}, ${side === "keys" ? "key" : "query"} ${k}`,
           onpointerenter: (event) => event.pointerType === "mouse" && !pinned && light(side, k),
@@ -76,7 +80,7 @@ function linksOf({ drawing, queries, keys, weight, name, shading }) {
       const [side, k] = lit;
       const other = side === "queries" ? keys : queries;
       const all = other.map((_, n) => (side === "queries" ? [k, n, weight(k, n)] : [n, k, weight(n, k)]));
-      return all.sort((a, b) => b[2] - a[2]);
+      return all.filter(([, , value]) => value >= 0).sort((a, b) => b[2] - a[2]);
     }
     if (isCrowded) return [];
     const isSmall = queries.length * keys.length <= 1600;
@@ -128,10 +132,12 @@ function linksOf({ drawing, queries, keys, weight, name, shading }) {
 
   function light(side, k) {
     lit = side ? [side, k] : null;
-    for (const one of [...sides.keys.buttons, ...sides.queries.buttons]) {
-      one.className = "token";
-      one.style.background = one.style.color = "";
-      one.removeAttribute("data-weight");
+    for (const side of ["keys", "queries"]) {
+      sides[side].buttons.forEach((one, place) => {
+        one.className = named(side, place);
+        one.style.background = one.style.color = "";
+        one.removeAttribute("data-weight");
+      });
     }
     if (lit) {
       const own = sides[side].buttons[k];

@@ -4,6 +4,7 @@ A picture knows no model. Whoever records attention puts its weights into an `At
 the text they come from into an `Example`, and hands examples to `write_page`, `Picture` or a function of `figures`.
 """
 
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class AttentionMap:
         weights: [H, T, S], each in 0..1; [T, S] is taken for one head. A torch tensor of any device will do.
         queries: the T tokens which look.
         keys: the S tokens which are looked at.
+        allowed: where a query may look at all, boolean [H, T, S], or [T, S] for all heads; everywhere when left out.
 
     Raises:
         ValueError: if the shapes disagree, or a weight is not a number in 0..1.
@@ -43,8 +45,16 @@ class AttentionMap:
     weights: NDArray[np.float32] = field(repr=False)
     queries: tuple[str, ...]
     keys: tuple[str, ...]
+    allowed: NDArray[np.bool_] | None = field(repr=False)  # [1 | H, T, S]
 
-    def __init__(self, name: str, weights: ArrayLike, queries: Iterable[str], keys: Iterable[str]):
+    def __init__(
+        self,
+        name: str,
+        weights: ArrayLike,
+        queries: Iterable[str],
+        keys: Iterable[str],
+        allowed: ArrayLike | None = None,
+    ):
         values = _headed(_array(weights).astype(np.float32))
         tokens = _tokens(name, "weights", values, queries, keys)
         if not np.isfinite(values).all():
@@ -54,7 +64,12 @@ class AttentionMap:
         low, high = float(values.min()), float(values.max())
         if low < -1e-6 or high > 1 + 1e-3:  # room for the rounding of half precision, none for scores
             raise ValueError(f"{name}: weights must lie in 0..1, got {low:g}..{high:g}; are these raw scores?")
-        _set(self, name=name, weights=values.clip(0, 1), queries=tokens[0], keys=tokens[1])
+        seen = None if allowed is None else _allowed(name, allowed)
+        if seen is not None and seen.shape not in (values.shape, (1, *values.shape[1:])):
+            raise ValueError(
+                f"{name}: allowed {list(seen.shape)} does not go with weights [H, T, S] = {list(values.shape)}"
+            )
+        _set(self, name=name, weights=values.clip(0, 1), queries=tokens[0], keys=tokens[1], allowed=seen)
 
     @property
     def kind(self) -> Kind:
@@ -69,7 +84,7 @@ class AttentionMap:
     @property
     def layer(self) -> int | None:
         """The first number in the name, or None."""
-        return next((int(part) for part in self.name.split(".") if part.isdecimal()), None)
+        return layer_of(self.name)
 
     @property
     def title(self) -> str:
@@ -110,9 +125,7 @@ class Pattern:
     def __init__(
         self, name: str, allowed: ArrayLike, queries: Iterable[str] | None = None, keys: Iterable[str] | None = None
     ):
-        values = _headed(_array(allowed))
-        if values.dtype != np.bool_:
-            raise ValueError(f"{name}: allowed must be boolean, True where attention is allowed, got {values.dtype}")
+        values = _allowed(name, allowed)
         tokens = _tokens(name, "allowed", values, queries, keys)
         _set(self, name=name, allowed=values, queries=tokens[0], keys=tokens[1])
 
@@ -128,6 +141,26 @@ class Pattern:
         return self.allowed[head]
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A part of a text as a model reads it: its tokens, and how surprising each was.
+
+    Raises:
+        ValueError: if there are not as many numbers as tokens, or one is not finite.
+    """
+
+    name: str  # such as "text", or "written" for what the model added
+    tokens: tuple[str, ...]
+    bits: tuple[float | None, ...]  # -log2 of the probability of each token; None where nothing predicts it
+
+    def __post_init__(self):
+        if len(self.bits) != len(self.tokens):
+            raise ValueError(f"passage {self.name!r} has {len(self.tokens)} tokens, but {len(self.bits)} numbers")
+        wrong = [bits for bits in self.bits if bits is not None and not math.isfinite(bits)]
+        if wrong:
+            raise ValueError(f"passage {self.name!r}: bits must be finite, got {wrong[0]}")
+
+
 @dataclass(frozen=True, eq=False, init=False)
 class Example:
     """One thing to look at: a title, the text it comes from, and what was attended to.
@@ -137,6 +170,7 @@ class Example:
         maps: attention weights, in the order of the model.
         text: what stands above the picture, such as {"source": ..., "output": ..., "reference": ..., "score": ...}.
         patterns: masks to show beside the weights.
+        passages: the text token by token, in parts which follow one another; maps show where one ends.
 
     Raises:
         ValueError: if there is nothing to draw, or two maps have one name.
@@ -146,6 +180,7 @@ class Example:
     maps: tuple[AttentionMap, ...]
     text: tuple[tuple[str, str], ...]
     patterns: tuple[Pattern, ...]
+    passages: tuple[Passage, ...]
 
     def __init__(
         self,
@@ -153,10 +188,12 @@ class Example:
         maps: Iterable[AttentionMap] = (),
         text: Mapping[str, object] | Iterable[tuple[str, object]] = (),
         patterns: Iterable[Pattern] = (),
+        passages: Iterable[Passage] = (),
     ):
         pairs = text.items() if isinstance(text, Mapping) else text
         words = tuple((str(name), str(value)) for name, value in pairs)
-        _set(self, title=title, maps=tuple(maps), text=words, patterns=tuple(patterns))
+        parts = {"maps": tuple(maps), "patterns": tuple(patterns), "passages": tuple(passages)}
+        _set(self, title=title, text=words, **parts)
         if not self.drawings:
             raise ValueError(f"example {title!r} has nothing to draw: give it maps or patterns")
         names = [drawing.name for drawing in self.drawings]
@@ -169,6 +206,11 @@ class Example:
         """Maps and patterns, kind by kind."""
         order = list(KINDS)
         return sorted([*self.maps, *self.patterns], key=lambda drawing: order.index(drawing.kind))
+
+
+def layer_of(name: str) -> int | None:
+    """The first number in the name of a module, or None."""
+    return next((int(part) for part in name.split(".") if part.isdecimal()), None)
 
 
 def label(token: str) -> str:
@@ -209,6 +251,14 @@ def _array(values: ArrayLike) -> NDArray:
 def _headed(values: NDArray) -> NDArray:
     """[T, S] as one head; anything else as it is."""
     return values[None] if values.ndim == 2 else values
+
+
+def _allowed(name: str, allowed: ArrayLike) -> NDArray[np.bool_]:
+    """A mask [1 | H, T, S] of anything array-like which is boolean."""
+    values = _headed(_array(allowed))
+    if values.dtype != np.bool_:
+        raise ValueError(f"{name}: allowed must be boolean, True where attention is allowed, got {values.dtype}")
+    return values
 
 
 def _tokens(

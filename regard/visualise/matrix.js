@@ -13,13 +13,19 @@ function widths(tokens, font) {
   return tokens.map((token) => ruler.measureText(token.slice(0, 60)).width + 2);
 }
 
-function matrixOf({ drawing, values, queries, keys, weight, name }) {
+function matrixOf({ drawing, values, queries, keys, cuts, weight, name }) {
   const canvas = make("canvas");
   const gaps = make("div", { class: "gaps" });
   const across = make("div", { class: "band", hidden: "" });
   const down = make("div", { class: "band", hidden: "" });
   const spot = make("div", { class: "spot", hidden: "" });
-  const cells = make("div", { class: "cells" }, canvas, gaps, across, down, spot);
+  const cut = (position, k, tokens) => {
+    const line = make("div", { class: `cut ${position}` });
+    line.style[position] = `${(100 * k) / tokens.length}%`;
+    return line;
+  };
+  const lines = [...cuts.queries.map((k) => cut("top", k, queries)), ...cuts.keys.map((k) => cut("left", k, keys))];
+  const cells = make("div", { class: "cells" }, canvas, gaps, ...lines, across, down, spot);
   const keyAxis = make("div", { class: "keys", "aria-hidden": "true" });
   const queryAxis = make("div", { class: "queries", "aria-hidden": "true" });
   const corner = make("div", { class: "corner", "aria-hidden": "true" });
@@ -38,6 +44,7 @@ function matrixOf({ drawing, values, queries, keys, weight, name }) {
     cells,
   );
   paint(canvas, drawing, values);
+  const isOfLetters = keys.every((key) => [...key].length === 1);
   let cell = 1;
   let head = 0; // height of the key labels
   let side = 0; // width of the query labels
@@ -63,7 +70,7 @@ function matrixOf({ drawing, values, queries, keys, weight, name }) {
     cell = state.zoom || fits(wanted, 0);
     const widest = Math.max(...keyWidths);
     let style = "is-place";
-    if (cell >= 9) style = widest <= cell - 2 ? "is-flat" : cell >= 18 ? "is-slanted" : "is-upright";
+    if (cell >= 9) style = isOfLetters || widest <= cell - 2 ? "is-flat" : cell >= 18 ? "is-slanted" : "is-upright";
     if (style === "is-slanted" && !state.zoom) {
       cell = fits(wanted, sticksOut(cell));
       if (cell < 18) style = cell >= 9 ? "is-upright" : "is-place";
@@ -134,7 +141,8 @@ function matrixOf({ drawing, values, queries, keys, weight, name }) {
     labels.queries[i]?.classList.add("is-lit");
     const box = spot.getBoundingClientRect();
     if (box.bottom < 0 || box.top > innerHeight) return tip.hide();
-    const value = isPattern(drawing) ? (weight(i, j) ? "may attend" : "may not attend") : number(weight(i, j));
+    const may = isPattern(drawing) ? weight(i, j) > 0 : weight(i, j) >= 0;
+    const value = !may ? "may not attend" : isPattern(drawing) ? "may attend" : number(weight(i, j));
     const pair = make("div", { class: "pair" });
     for (const [role, place, token] of [["query", i, queries[i]], ["key", j, keys[j]]]) {
       pair.append(make("span", { text: `${role} ${place}` }), make("bdi", { text: token }));

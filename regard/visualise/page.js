@@ -40,9 +40,8 @@ function showExample() {
   $("previous").disabled = state.example === 0;
   $("next").disabled = state.example === titles.length - 1;
   $("count").textContent = `${state.example + 1} of ${titles.length}`;
-  $("text").replaceChildren(
-    ...example.text.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]),
-  );
+  for (const drawing of example.drawings) drawing.mask = example.masks[drawing.allowed];
+  showText();
   const groups = new Map();
   for (const drawing of example.drawings) {
     if (!groups.has(drawing.kind)) groups.set(drawing.kind, []);
@@ -61,6 +60,35 @@ function showExample() {
   settle();
   showOverview(groups);
   showDetail();
+}
+
+// The text, and passages token by token: the stronger the shade, the more surprising among all of them.
+function showText() {
+  const most = Math.max(...example.passages.flatMap(({ bits }) => bits));
+  $("text").replaceChildren(
+    ...example.text.flatMap(([name, value]) => [make("dt", { text: name }), make("dd", { text: value })]),
+    ...example.passages.flatMap(({ name, tokens, bits }) => [
+      make("dt", { text: name }),
+      make("dd", { class: "passage" }, ...tokens.map((token, k) => surprise(token, bits[k], most))),
+    ]),
+  );
+  $("bits").hidden = !example.passages.length;
+}
+
+function surprise(token, bits, most) {
+  const shade = bits === null ? 0 : Math.round((255 * bits) / (most || 1));
+  const word = make("span", { text: token });
+  word.style.background = colour(shade);
+  word.style.color = isDark(shade) ? "#fff" : "#000";
+  return make("span", { class: "surprise" }, word, make("small", { text: bits === null ? "–" : bits.toFixed(1) }));
+}
+
+// Before which tokens of a list a passage begins, where the list is all passages end to end.
+function cutsOf(tokens) {
+  const ends = [];
+  for (const passage of example.passages) ends.push((ends.at(-1) ?? 0) + passage.tokens.length);
+  const whole = example.passages.flatMap((passage) => passage.tokens);
+  return whole.join("\n") === tokens.join("\n") ? ends.slice(0, -1) : [];
 }
 
 // Replace what this example does not have by what it has: the last cross-attention, which aligns best, or the first.
@@ -118,7 +146,9 @@ async function showDetail() {
   const keys = example.tokens[drawing.keys];
   const name = [drawing.title, headName(drawing, state.head)].filter(Boolean).join(", ");
   const weight = (i, j) => values[i * keys.length + j] / STEPS;
-  const subject = { drawing, values, queries, keys, weight, name, shading: shadingOf(drawing, largestOf(values)) };
+  const cuts = { queries: cutsOf(queries), keys: cutsOf(keys) };
+  const shading = shadingOf(drawing, largestOf(values));
+  const subject = { drawing, values, queries, keys, cuts, weight, name, shading };
   shown = state.view === "links" ? linksOf(subject) : matrixOf(subject);
   $("picture").replaceChildren(shown.element);
   shown.relayout();
@@ -126,12 +156,12 @@ async function showDetail() {
 
 function showLegend(drawing, values) {
   const legend = $("legend");
+  const swatch = (text, shade) => {
+    const box = make("i", { class: shade === NEVER ? "never" : "" });
+    if (shade !== NEVER) box.style.background = colour(shade);
+    return make("span", { class: "swatch" }, box, text);
+  };
   if (isPattern(drawing)) {
-    const swatch = (text, shade) => {
-      const box = make("i");
-      box.style.background = colour(shade);
-      return make("span", { class: "swatch" }, box, text);
-    };
     legend.replaceChildren(swatch("may attend", 190), swatch("may not", 0));
     return;
   }
@@ -146,7 +176,8 @@ function showLegend(drawing, values) {
     span.style.left = `${(shading(tick) / 255) * 100}%`;
     return span;
   });
-  legend.replaceChildren(make("div", { class: "ramp" }, canvas, ...spans));
+  const ramp = make("div", { class: "ramp" }, canvas, ...spans);
+  legend.replaceChildren(ramp, ...(drawing.mask === undefined ? [] : [swatch("may not", NEVER)]));
 }
 
 const tip = {
@@ -222,6 +253,7 @@ function start() {
   addEventListener("scroll", () => shown?.follow(), { passive: true });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     readPalette();
+    showText();
     drawTiles();
     showDetail();
   });

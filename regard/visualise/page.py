@@ -50,10 +50,12 @@ def page_parts(examples: Iterable[Example], *, title: str = "Attention") -> Iter
 
 
 def _content(example: Example) -> dict:
-    """What the script reads of one example; lists of tokens which several maps share are kept once."""
+    """What the script reads of one example; lists of tokens, and masks, which several maps share are kept once."""
     tokens: dict[tuple[str, ...], int] = {}
+    masks: dict[str, int] = {}
     drawings = []
     for drawing in example.drawings:
+        allowed = drawing.allowed if isinstance(drawing, AttentionMap) else None
         place = {side: tokens.setdefault(getattr(drawing, side), len(tokens)) for side in ("queries", "keys")}
         drawings.append(
             {
@@ -63,22 +65,34 @@ def _content(example: Example) -> dict:
                 "layer": drawing.layer,
                 **place,
                 **_weights(drawing),
+                "allowed": None if allowed is None else masks.setdefault(_packed(allowed), len(masks)),
             }
         )
+    passages = [
+        {"name": _encodable(part.name), "tokens": [label(token) for token in part.tokens], "bits": part.bits}
+        for part in example.passages
+    ]
     return {
         "text": [[_encodable(name), _encodable(value)] for name, value in example.text],
         "tokens": [[label(token) for token in row] for row in tokens],
+        "masks": list(masks),
         "kinds": KINDS,
         "drawings": drawings,
+        "passages": passages,
     }
 
 
 def _weights(drawing: AttentionMap | Pattern) -> dict:
-    """Heads and weights: all high bytes, then all low bytes (alike stand together, and pack well), deflated, base64."""
+    """Heads and weights: all high bytes, then all low bytes, for alike stand together, and pack well."""
     values = drawing.weights if isinstance(drawing, AttentionMap) else drawing.allowed
     steps = np.rint(values.astype(np.float64) * STEPS).astype("<u2")
     planes = np.stack([steps >> 8, steps & 255]).astype(np.uint8)
-    return {"heads": len(values), "weights": base64.b64encode(zlib.compress(planes.tobytes(), 6)).decode("ascii")}
+    return {"heads": len(values), "weights": _packed(planes)}
+
+
+def _packed(values: np.ndarray) -> str:
+    """Bytes or booleans, deflated, in base64."""
+    return base64.b64encode(zlib.compress(values.tobytes(), 6)).decode("ascii")
 
 
 def _json(value: object) -> str:

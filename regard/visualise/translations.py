@@ -1,14 +1,18 @@
-"""From a translator to pictures: every attention of a sentence pair."""
+"""From a translator to pictures, every attention of a sentence pair; and from a model of any kind to its page."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
 
-from regard.attention.record import attentions, recording
+from regard.attention.record import attentions
 from regard.decoding.translator import Translator
+from regard.decoding.writer import Writer
+from regard.visualise import texts
 from regard.visualise.maps import AttentionMap, Example
 from regard.visualise.page import write_page
+from regard.visualise.watching import watching
 
 START = "(start)"  # what a decoder reads before the first word
 
@@ -49,36 +53,45 @@ def examples(
 def example(translator: Translator, source: str, target: str, text: dict[str, str], title: str = "") -> Example:
     """Every attention of one sentence pair; the source is its title where none is given."""
     sources, targets = translator.pack([source], translator.source), translator.pack([target], translator.target)
-    translator.model.eval()
-    with torch.no_grad(), recording(translator) as maps:
+    with watching(translator.model) as maps:
         translator.model(sources, targets)
     keys = translator.source.pieces(sources.tokens.tolist())
     written = translator.target.pieces(targets.tokens.tolist())
     read = [START, *written[:-1]]
     drawn = []
     for name, weights in maps.items():
-        queries, looked_at = written, keys
+        queries, looked_at, allowed = written, keys, None
         if name.startswith("encoder"):
             queries = keys
         elif name.startswith("decoder") and "source" not in name:
             queries = looked_at = read
-        drawn.append(AttentionMap(name, weights[0].float().cpu(), queries, looked_at))
+            allowed = np.tri(len(read), dtype=bool)
+        drawn.append(AttentionMap(name, weights[0].float().cpu(), queries, looked_at, allowed))
     return Example(title or source, drawn, text)
 
 
-def view(
-    translator: Translator,
-    sources: Iterable[str],
-    path: str | Path,
-    references: Sequence[str] | None = None,
-    *,
-    title: str = "Attention",
-    forced: bool = False,
-    beams: int = 5,
-) -> Path:
-    """Write one self-contained HTML page of what a translator attends to; arguments as for `examples`."""
-    sources = list(sources)
-    if not sources:
+def pictures(model: Translator | Writer, sentences: Iterable[str], **options: Any) -> Iterator[Example]:
+    """What a model of either kind attends to in each sentence.
+
+    Args:
+        model: with attention.
+        sentences: or texts.
+        options: of `examples` here for a translator, of `texts.examples` for a language model.
+
+    Raises:
+        ValueError: if there is no sentence, and what those two raise.
+    """
+    sentences = list(sentences)
+    if not sentences:
         raise ValueError("there is no sentence to look at")
-    write_page(path, examples(translator, sources, references, forced=forced, beams=beams), title=title)
+    if isinstance(model, Writer):
+        return texts.examples(model, sentences, **options)
+    return examples(model, sentences, **options)
+
+
+def view(
+    model: Translator | Writer, sentences: Iterable[str], path: str | Path, *, title: str = "Attention", **options: Any
+) -> Path:
+    """Write one self-contained HTML page of what a model attends to; arguments as for `pictures`."""
+    write_page(path, pictures(model, sentences, **options), title=title)
     return Path(path)

@@ -4,6 +4,7 @@
 // pixel a cell, which the style sheet stretches, so that large maps stay cheap.
 
 const STEPS = 65535;
+const NEVER = -1; // stands for the weight of a key which the query may not look at
 
 async function inflate(packed) {
   const binary = atob(packed);
@@ -13,21 +14,25 @@ async function inflate(packed) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Weights of one drawing, head by head, as whole steps; the mean over heads is made when first asked for.
+// Weights of one drawing, head by head, as whole steps or NEVER; the mean over heads is made when first asked for.
 async function unpack(drawing) {
   const planes = await inflate(drawing.weights);
+  const allowed = drawing.mask === undefined ? [1] : await inflate(drawing.mask);
   const size = planes.length / 2;
-  const values = new Uint16Array(size);
-  for (let k = 0; k < size; k++) values[k] = (planes[k] << 8) | planes[size + k];
+  const values = new Int32Array(size);
+  for (let k = 0; k < size; k++) {
+    values[k] = allowed[k % allowed.length] ? (planes[k] << 8) | planes[size + k] : NEVER;
+  }
   const cells = size / drawing.heads;
   let mean = null;
   return {
     head(head) {
       if (head !== MEAN) return values.subarray(head * cells, (head + 1) * cells);
       if (!mean) {
-        mean = new Float32Array(cells);
-        for (let k = 0; k < size; k++) mean[k % cells] += values[k];
-        for (let k = 0; k < cells; k++) mean[k] /= drawing.heads;
+        mean = new Float32Array(cells).fill(NEVER);
+        for (let k = 0; k < size; k++) {
+          if (values[k] !== NEVER) mean[k % cells] = Math.max(0, mean[k % cells]) + values[k] / drawing.heads;
+        }
       }
       return mean;
     },
@@ -74,13 +79,14 @@ function largestOf(values) {
 }
 
 // A canvas of at most `most` x `most` pixels; where it has fewer than cells, a pixel shows the largest of its cells.
+// Where nothing may be looked at it is clear.
 function paint(canvas, drawing, values, most = Infinity) {
   const queries = example.tokens[drawing.queries].length;
   const keys = example.tokens[drawing.keys].length;
   const height = Math.min(queries, most);
   const width = Math.min(keys, most);
   const shading = shadingOf(drawing, state.shading === "largest" ? largestOf(values) : 1);
-  const pooled = height === queries && width === keys ? values : new Float32Array(height * width);
+  const pooled = height === queries && width === keys ? values : new Float32Array(height * width).fill(NEVER);
   if (pooled !== values) {
     for (let i = 0; i < queries; i++) {
       const row = Math.floor((i * height) / queries) * width;
@@ -93,7 +99,7 @@ function paint(canvas, drawing, values, most = Infinity) {
   canvas.width = width;
   canvas.height = height;
   const pixels = new Uint32Array(height * width);
-  for (let k = 0; k < pixels.length; k++) pixels[k] = palette[shading(pooled[k] / STEPS)];
+  for (let k = 0; k < pixels.length; k++) pixels[k] = pooled[k] < 0 ? 0 : palette[shading(pooled[k] / STEPS)];
   const image = new ImageData(new Uint8ClampedArray(pixels.buffer), width, height);
   canvas.getContext("2d").putImageData(image, 0, 0);
 }

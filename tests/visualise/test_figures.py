@@ -50,6 +50,16 @@ def test_all_heads_and_their_mean_are_drawn():
     assert len(heads_figure(example).axes[0].images) == 1 + 2 + 1
 
 
+@pytest.mark.parametrize("size", [4, 600])
+def test_where_a_query_may_not_look_nothing_is_drawn(size):
+    allowed = np.tri(size, dtype=bool)
+    tokens = ["token"] * size
+    causal = AttentionMap("attention", allowed / allowed.sum(1, keepdims=True), tokens, tokens, allowed)
+    cells = np.ma.masked_invalid(heads_figure(Example("one", [causal])).axes[0].images[0].get_array())
+    is_drawn = ~np.ma.getmaskarray(cells)
+    assert (is_drawn == np.tri(len(cells), dtype=bool)).all()
+
+
 def test_each_weight_of_at_least_the_limit_is_a_link():
     (lines,) = links_figure(ATTENTION, head=0, least=0.1).axes[0].collections
     assert len(lines.get_segments()) == (WEIGHTS[0] >= 0.1).sum()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from regard.visualise.maps import LONGEST_LABEL, AttentionMap, Example, Pattern, label
+from regard.visualise.maps import LONGEST_LABEL, AttentionMap, Example, Passage, Pattern, label
 
 HALF = np.full((2, 3, 2), 0.5)
 
@@ -73,6 +73,31 @@ def test_weights_which_are_not_finite_are_an_error_which_says_where(value):
 def test_scores_are_not_taken_for_weights(value):
     with pytest.raises(ValueError, match=r"lie in 0\.\.1"):
         AttentionMap("attention", np.full((1, 2, 2), value), "ab", "xy")
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (1, 3, 2), (2, 3, 2)])
+def test_where_a_query_may_look_is_said_for_all_heads_or_each(shape):
+    attention = AttentionMap("attention", HALF, "abc", "xy", np.ones(shape, dtype=bool))
+    assert attention.allowed.shape == (shape if len(shape) == 3 else (1, 3, 2))
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3, 2), (3,)])
+def test_where_a_query_may_look_must_have_the_shape_of_the_weights(shape):
+    with pytest.raises(ValueError, match=r"does not go with weights \[H, T, S\] = \[2, 3, 2\]"):
+        AttentionMap("attention", HALF, "abc", "xy", np.ones(shape, dtype=bool))
+
+
+def test_where_a_query_may_look_must_be_boolean():
+    with pytest.raises(ValueError, match="allowed must be boolean"):
+        AttentionMap("attention", HALF, "abc", "xy", np.ones((3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"), [((1.0,), "2 tokens, but 1 numbers"), ((None, float("inf")), "finite, got inf")]
+)
+def test_a_passage_has_a_finite_number_for_each_token(bits, message):
+    with pytest.raises(ValueError, match=message):
+        Passage("text", ("a", "b"), bits)
 
 
 def test_a_pattern_without_tokens_names_positions():

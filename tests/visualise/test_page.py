@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from regard.visualise import AttentionMap, Example, Pattern, Picture, write_page
+from regard.visualise import AttentionMap, Example, Passage, Pattern, Picture, write_page
 from regard.visualise.page import page_parts
 
 WEIGHTS = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 4)).astype(np.float32)
@@ -39,6 +39,28 @@ def test_a_pattern_travels_as_zeros_and_ones(tmp_path):
     drawing = blocks((tmp_path / "page.html").read_text("utf-8"))[0]["drawings"][0]
     planes = np.frombuffer(zlib.decompress(base64.b64decode(drawing["weights"])), np.uint8).reshape(2, 5, 5)
     assert (planes == 255 * allowed).all()
+
+
+def test_a_mask_of_several_maps_travels_once(tmp_path):
+    causal, heads = np.tri(4, dtype=bool), np.stack([np.tri(4, dtype=bool), np.eye(4, dtype=bool)])
+    weights = np.full((2, 4, 4), 0.25)
+    maps = [AttentionMap(str(n), weights, "abcd", "abcd", mask) for n, mask in enumerate([causal, heads, causal, None])]
+    write_page(tmp_path / "page.html", [Example("one", maps)])
+    (block,) = blocks((tmp_path / "page.html").read_text("utf-8"))
+    assert [drawing["allowed"] for drawing in block["drawings"]] == [0, 1, 0, None]
+    held = [np.frombuffer(zlib.decompress(base64.b64decode(mask)), bool) for mask in block["masks"]]
+    assert (held[0] == causal.ravel()).all()
+    assert (held[1] == heads.ravel()).all()
+
+
+def test_passages_travel_with_a_number_for_each_token(tmp_path):
+    passages = [Passage("text", ("a", " "), (None, 2.5)), Passage("written", ("</script>",), (0.0,))]
+    shown = Example("one", example().maps, passages=passages)
+    write_page(tmp_path / "page.html", [shown])
+    assert blocks((tmp_path / "page.html").read_text("utf-8"))[0]["passages"] == [
+        {"name": "text", "tokens": ["a", "␣"], "bits": [None, 2.5]},
+        {"name": "written", "tokens": ["</script>"], "bits": [0.0]},
+    ]
 
 
 def test_tokens_cannot_end_the_element_they_stand_in(tmp_path):

@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from regard.visualise import AttentionMap, Example, Pattern, Picture, write_page
+from regard.visualise import AttentionMap, Example, Passage, Pattern, Picture, write_page
 
 pytestmark = pytest.mark.browser
 
@@ -31,6 +31,8 @@ HOSTILE = [
     "",
     "\ud800",
 ]
+TEXT = ["The", "cat", "sat", "on", "the", "mat", "and", "slept", "."]
+BITS = (None, 12.3, 7.5, 1.0, 0.75, 5.0, 2.0, 9.0, 0.0)
 PRECISION = 6e-5  # four decimals, and the steps in which weights are kept
 
 random = np.random.default_rng(0)
@@ -59,6 +61,18 @@ def alignment():
     return Example("Alignment", [AttentionMap("attention", weights(1, 11, 12), OUTPUT, SOURCE)])
 
 
+def text():
+    """Two layers over a text and what was written after it, each head with a mask of its own in the second."""
+    allowed = np.stack([np.tri(9, dtype=bool), np.tri(9, dtype=bool) & ~np.tri(9, k=-3, dtype=bool)])
+    shares = [random.dirichlet(np.ones(9), size=(2, 9)) * mask for mask in (allowed[:1], allowed)]
+    maps = [
+        AttentionMap(f"blocks.{layer}.attention", own / own.sum(-1, keepdims=True), TEXT, TEXT, mask)
+        for layer, (own, mask) in enumerate(zip(shares, (allowed[:1], allowed), strict=True))
+    ]
+    passages = [Passage("text", tuple(TEXT[:6]), BITS[:6]), Passage("written", tuple(TEXT[6:]), BITS[6:])]
+    return Example("A text", maps, {"surprise": "some"}, passages=passages)
+
+
 def hostile():
     """Tokens, names and texts which are anything but words."""
     strange = AttentionMap(f"{HOSTILE[0]}.0.attention", weights(2, 14, 14), HOSTILE, HOSTILE)
@@ -77,6 +91,14 @@ def page(examples, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
     write_page(path, examples, title=f"Attention {HOSTILE[0]}")
     return path
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A page of a language model's text, and what is on it."""
+    path, shown = tmp_path_factory.mktemp("written") / "page.html", text()
+    write_page(path, [shown, alignment()])
+    return path, shown
 
 
 @pytest.fixture(scope="module")
@@ -361,4 +383,97 @@ def test_a_notebook_frame_draws_the_page(browser, examples, tmp_path):
     pixels = matplotlib.image.imread(tmp_path / "shown.png")[..., :3]
     darkest_blue = np.array([0x08, 0x25, 0x4F]) / 255
     assert (np.abs(pixels - darkest_blue).max(-1) < 0.15).sum() > 500  # cells of large weights
+    assert browser.complaints() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_token_of_a_text_says_how_surprising_it_was(browser, written, scheme):
+    browser.open(written[0], scheme=scheme)
+    read = "[...document.querySelectorAll('.surprise')].map((one) => one.innerText.split('\\n').filter(Boolean))"
+    told = ["–" if bits is None else f"{bits:.1f}" for bits in BITS]
+    assert browser.ask(read) == [[token, bits] for token, bits in zip(TEXT, told, strict=True)]
+    assert browser.ask("[...document.querySelectorAll('#text dt')].map((one) => one.textContent)") == [
+        "surprise",
+        "text",
+        "written",
+    ]
+    assert browser.ask("!document.querySelector('#bits').hidden")
+    read = """[...document.querySelectorAll('.surprise span')].map((one) => {
+        const {color, backgroundColor} = getComputedStyle(one);
+        return [color, backgroundColor].map((part) => part.match(/\\d+/g).slice(0, 3).map(Number));
+    })"""
+    colours = np.array(browser.ask(read)) / 255  # [9, ink and ground, 3]
+    linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722] + 0.05
+    contrast = np.sort(light, axis=1)
+    assert (contrast[:, 1] / contrast[:, 0] >= 4.5).all()  # WCAG 2.2, success criterion 1.4.3
+    in_order = light[np.argsort([bits or 0 for bits in BITS]), 1]
+    assert (np.diff(in_order if scheme == "dark" else -in_order) >= 0).all()
+
+
+def test_an_example_without_passages_says_nothing_of_surprise(browser, written):
+    browser.open(written[0])
+    browser.click("#next")
+    browser.until("document.querySelector('#map').value === 'attention'")
+    assert browser.ask("document.querySelector('#bits').hidden")
+    assert browser.ask("document.querySelectorAll('.surprise, .cut').length") == 0
+
+
+@pytest.mark.parametrize("head", [0, 1])
+def test_a_cell_which_may_not_be_looked_at_says_so_and_is_clear(browser, written, head):
+    path, shown = written
+    browser.open(path, anchor=anchor(map="blocks.1.attention", head=head))
+    drawn = shown.maps[1]
+    for query, key in [(0, 0), (2, 6), (8, 5), (8, 7), (8, 0), (5, 5)]:
+        number, pair = point_at(browser, 9, 9, query, key)
+        assert pair == [f"query {query}", TEXT[query], f"key {key}", TEXT[key]]
+        if drawn.allowed[head, query, key]:
+            assert abs(float(number) - drawn.weights[head, query, key]) <= PRECISION
+        else:
+            assert number == "may not attend"
+    read = """(() => {
+        const canvas = document.querySelector('.cells canvas');
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return [...data].filter((_, place) => place % 4 === 3);
+    })()"""
+    assert (np.array(browser.ask(read)).reshape(9, 9) == 255 * drawn.allowed[head]).all()
+    assert "may not" in browser.ask("document.querySelector('#legend').textContent")
+
+
+def test_the_mean_is_clear_where_no_head_may_look(browser, written):
+    path, shown = written
+    browser.open(path, anchor=anchor(map="blocks.1.attention", head="mean"))
+    assert point_at(browser, 9, 9, 3, 4)[0] == "may not attend"
+    number, _ = point_at(browser, 9, 9, 8, 1)  # which the first head alone may see
+    assert abs(float(number) - shown.maps[1].weights[:, 8, 1].mean()) <= PRECISION
+
+
+def test_the_end_of_the_prompt_is_marked_in_both_views(browser, written):
+    path, _ = written
+    browser.open(path, anchor=anchor(map="blocks.0.attention"))
+    left, top, width, height = browser.box(".cells")
+    lines = {side: browser.box(f".cut.{side}") for side in ("left", "top")}
+    assert abs(lines["left"][0] + lines["left"][2] / 2 - (left + 6 * width / 9)) <= 1
+    assert abs(lines["top"][1] + lines["top"][3] / 2 - (top + 6 * height / 9)) <= 1
+    browser.open(path, anchor=anchor(map="blocks.0.attention", view="links"))
+    marked = "[...document.querySelectorAll('.token.begins')].map((one) => one.textContent)"
+    assert browser.ask(marked) == ["and", "and"]
+    browser.click(".queries .token:nth-child(7)")
+    assert browser.ask(marked) == ["and", "and"]
+
+
+def test_a_token_is_linked_to_none_which_it_may_not_see(browser, written):
+    path, shown = written
+    browser.open(path, anchor=anchor(map="blocks.1.attention", head=1, view="links", shading="linear"))
+    browser.click(".queries .token:nth-child(7)")
+    shaded = "[...document.querySelectorAll('.keys .token')].map((one) => one.style.background !== '')"
+    assert browser.ask(shaded) == shown.maps[1].allowed[1, 6].tolist()
+    said = browser.ask("document.querySelector('#hint').textContent")
+    assert set(re.findall("“([^”]*)”", said)) <= {"and", "mat", "the"}
+
+
+@pytest.mark.parametrize("view", ["matrix", "links"])
+def test_a_text_on_a_phone_does_not_scroll_sideways(browser, written, view):
+    browser.open(written[0], anchor=anchor(view=view), width=390, height=844)
+    assert browser.ask("document.documentElement.scrollWidth") == 390
     assert browser.complaints() == []
