@@ -73,8 +73,7 @@ def likelihood(
     Raises:
         ValueError: if the model carries no memory, and lanes are asked for.
     """
-    if not isinstance(model, LanguageModel):
-        raise ValueError(f"{type(model).__name__} is not a language model")
+    assert isinstance(model, LanguageModel)
     nats, tokens, training = 0.0, 0, model.training
     model.eval()
     try:
