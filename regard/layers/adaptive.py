@@ -71,38 +71,44 @@ class AdaptiveSoftmax(nn.Module):
         self.clusters = nn.Linear(embedding.width, clusters) if clusters else None
         self.first = nn.Linear(embedding.width, embedding.width, bias=False) if len(self.projections) else None
 
-    def head(self, hidden: Tensor) -> Tensor:
+    def parts(self) -> list[tuple[Tensor, Tensor]]:
+        """The words of each cluster, [C, their width], and their biases, [C]."""
+        if len(self.projections):
+            return list(zip((table.weight for table in self.tables), self.biases, strict=True))
+        sizes = [last - first for first, last in pairwise(self.ends)]  # one split: its backward fills one gradient
+        return list(zip(self.tables[0].weight.split(sizes), self.biases[0].split(sizes), strict=True))
+
+    def head(self, hidden: Tensor, words: Tensor, bias: Tensor) -> Tensor:
         """Log-probabilities of the first cluster's words, and of the other clusters, [N, C + clusters]."""
         hidden = hidden if self.first is None else self.first(hidden)
-        count = self.ends[1]
-        scores = product(hidden, self.tables[0].weight[:count], self.biases[0][:count])
+        scores = product(hidden, words, bias)
         if self.clusters is not None:
             scores = torch.cat([scores, self.clusters(hidden)], -1)
         return scores.log_softmax(-1)
 
-    def tail(self, hidden: Tensor, cluster: int) -> Tensor:
+    def tail(self, hidden: Tensor, cluster: int, words: Tensor, bias: Tensor) -> Tensor:
         """Log-probabilities of the words of a cluster (from 1), given it: [N, C]."""
         if len(self.projections):
             hidden = hidden @ self.projections[cluster].weight
-            return product(hidden, self.tables[cluster].weight, self.biases[cluster]).log_softmax(-1)
-        words = slice(self.ends[cluster], self.ends[cluster + 1])
-        return product(hidden, self.tables[0].weight[words], self.biases[0][words]).log_softmax(-1)
+        return product(hidden, words, bias).log_softmax(-1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[N, D] -> log-probabilities of all words [N, V]."""
-        head, count = self.head(hidden), self.ends[1]
-        tails = [self.tail(hidden, n) + head[:, count + n - 1, None] for n in range(1, len(self.ends) - 1)]
+        first, *rest = self.parts()
+        head, count = self.head(hidden, *first), self.ends[1]
+        tails = [self.tail(hidden, n, *part) + head[:, count + n - 1, None] for n, part in enumerate(rest, 1)]
         return torch.cat([head[:, :count], *tails], -1)
 
     def likelihood(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Log-probability of each target [N]; a cluster's words are computed for its own targets alone."""
-        head, count = self.head(hidden), self.ends[1]
+        (words, bias), *rest = self.parts()
+        head, count = self.head(hidden, words, bias), self.ends[1]
         column = targets.clone()
         parts, places = [], []
-        for cluster, (first, last) in enumerate(pairwise(self.ends[1:]), 1):
+        for cluster, ((first, last), part) in enumerate(zip(pairwise(self.ends[1:]), rest, strict=True), 1):
             here = ((targets >= first) & (targets < last)).nonzero()[:, 0]
             column[here] = count + cluster - 1
-            parts.append(self.tail(hidden[here], cluster).gather(1, targets[here, None] - first)[:, 0])
+            parts.append(self.tail(hidden[here], cluster, *part).gather(1, targets[here, None] - first)[:, 0])
             places.append(here)
         result = head.gather(1, column[:, None])[:, 0]
         return result.index_add(0, torch.cat(places), torch.cat(parts)) if places else result
