@@ -40,7 +40,7 @@ class HeadProjections(Attention):
 
     def split(self, x: Tensor) -> Tensor:
         """[B, T, n * D] -> [B, n * H, T, K]."""
-        return x.unflatten(-1, (-1, self.width // self.heads)).transpose(1, 2)
+        return x.reshape(*x.shape[:-1], -1, self.width // self.heads).transpose(1, 2)
 
     def merge(self, x: Tensor) -> Tensor:
         """[B, H, T, K] -> [B, T, D]."""
@@ -80,6 +80,8 @@ class HeadProjections(Attention):
 
 def spread_heads(rows: Tensor, hypotheses: Hypotheses) -> Tensor:
     """Rows [1, H, R, K] -> sentences [B, H, N, K]."""
+    if hypotheses.beams == 1 and hypotheses.is_full:
+        return rows.transpose(0, 2)
     return hypotheses.spread(rows[0].transpose(0, 1)).transpose(1, 2)
 
 

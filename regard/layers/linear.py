@@ -31,12 +31,13 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     ):
         return linear(x, weight, bias)
     count, flat = len(weight) // threads * threads, x.reshape(rows, -1)
-    shares = torch.bmm(flat.expand(threads, -1, -1), weight[:count].unflatten(0, (threads, -1)).mT)
-    parts = [*shares, linear(flat, weight[count:])] if count < len(weight) else [*shares]
-    result = torch.cat(parts, 1)
-    if bias is not None:
-        result += bias
-    return result.view(*x.shape[:-1], len(weight))
+    shares = torch.bmm(flat.expand(threads, -1, -1), weight[:count].view(threads, -1, flat.shape[1]).mT)
+    if rows == 1 and count == len(weight):  # the shares lie one behind the other as they are
+        result = shares
+    else:
+        result = torch.cat([*shares, linear(flat, weight[count:])] if count < len(weight) else [*shares], 1)
+    result = result.view(*x.shape[:-1], len(weight))
+    return result if bias is None else result.add_(bias)
 
 
 class Linear(nn.Linear):

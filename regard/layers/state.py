@@ -114,12 +114,14 @@ class Slots:
         places: of each row, [R].
         length: how many places are in use afterwards.
         overwrites: whether some of them held positions before.
+        place: the one of all rows, where they have the same and each sentence has one.
     """
 
     hypotheses: Hypotheses
     places: Tensor
     length: int
     overwrites: bool = False
+    place: int | None = None
 
 
 class KeyValueCache:
@@ -152,7 +154,8 @@ class KeyValueCache:
                 "this state was gone on from, and some of what it held has been written over: go on from the state "
                 "which came of it, or begin anew"
             )
-        return memory.key[: self.sentences, :, : self.length], memory.value[: self.sentences, :, : self.length]
+        key, value = (x.narrow(0, 0, self.sentences).narrow(2, 0, self.length) for x in (memory.key, memory.value))
+        return key, value
 
     def select(self, sentences: Tensor, length: int | None = None) -> "KeyValueCache":
         """Keep sentences, in that order, and their first `length` positions."""
@@ -171,6 +174,7 @@ class KeyValueCache:
         """The sentences of both; the shorter past is filled up with zeros."""
         length, both = max(self.length, other.length), self.sentences + other.sentences
         memory = self._own(both, length)
+        memory.clear(self.sentences, self.length, length)
         for mine, theirs in zip((memory.key, memory.value), other.held(), strict=True):
             mine[self.sentences : both, :, : other.length] = theirs
             mine[self.sentences : both, :, other.length : length] = 0
@@ -182,8 +186,9 @@ class KeyValueCache:
         return WritingCache(self, slots)
 
     def _own(self, sentences: int, length: int) -> "_Memory":
-        """Memory into which this cache may write, with room for so much; zeros follow what its sentences hold."""
-        memory, (key, value) = self._memory, self.held()
+        """Memory into which this cache may write, with room for so much."""
+        key, value = self.held()
+        memory = self._memory
         assert memory is not None
         rows, heads, places, width = memory.key.shape
         if memory.turn != self._turn or sentences > rows or length > places:
@@ -193,8 +198,6 @@ class KeyValueCache:
             memory = _Memory(key.new_empty(room), value.new_empty(room))
             for new, old in ((memory.key, key), (memory.value, value)):
                 new[: self.sentences, :, : self.length] = old
-        for x in (memory.key, memory.value):
-            x[: self.sentences, :, self.length : length] = 0
         return memory
 
 
@@ -222,8 +225,13 @@ class WritingCache(KeyValueCache):
             nothing = self.sentences, heads, 0, width
             self._memory = _Memory(key.new_empty(nothing), value.new_empty(nothing))
         memory = self._own(self.sentences, slots.length)
-        owners = slots.hypotheses.owners
-        memory.key[owners, :, slots.places], memory.value[owners, :, slots.places] = key, value
+        if slots.place is not None:
+            for mine, new in ((memory.key, key), (memory.value, value)):
+                mine.select(2, slots.place).narrow(0, 0, self.sentences).copy_(new)
+        else:
+            memory.clear(self.sentences, self.length, slots.length)
+            owners = slots.hypotheses.owners
+            memory.key[owners, :, slots.places], memory.value[owners, :, slots.places] = key, value
         memory.write(over=slots.overwrites)
         self._memory, self.length, self._turn = memory, slots.length, memory.turn
         return self.held()
@@ -273,6 +281,11 @@ class _Memory:
     turn: int = 0  # how often it was written to
     lost: int = -1  # the turn at which something which a cache held was last written over
 
+    def clear(self, sentences: int, first: int, last: int) -> None:
+        """Zeros into these places of the first sentences."""
+        for x in (self.key, self.value):
+            x[:sentences, :, first:last] = 0
+
     def write(self, over: bool = False) -> None:
         """It was written to; `over` what a cache held before."""
         self.turn += 1
@@ -303,7 +316,9 @@ class Tree:
         past = past.scatter(2, chosen[:, :, None], True)
         length = int(past.flatten(0, 1).any(0).nonzero().max()) + 1
         places = chosen.flatten()[hypotheses.places]
-        return Tree(past[:, :, :length]), Slots(hypotheses, places, length, int(places.min()) < before)
+        lowest, highest = (int(end) for end in places.aminmax())
+        place = lowest if lowest == highest and beams == 1 and hypotheses.is_full else None
+        return Tree(past[:, :, :length]), Slots(hypotheses, places, length, lowest < before, place)
 
     def select(self, places: Tensor, hypotheses: Hypotheses) -> "Tree":
         """Go on with the hypotheses which stood in `places`."""
