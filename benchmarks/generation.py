@@ -51,9 +51,7 @@ def compare(
         tokens: new ones of each prompt.
         tokenizer: of as many ids as the model's; GPT-2's published one by default.
     """
-    tokenizer = tokenizer or Tokenizer.from_files(
-        *(_vocabulary() / f"gpt2_{name}" for name in ("encoder.json", "vocab.bpe"))
-    )
+    tokenizer = tokenizer or published()
     torch.manual_seed(1)
     model = GPT2(replace(config, vocabulary=tokenizer.size)).eval()
     one, several = _prompts(tokenizer, [32]), _prompts(tokenizer, [4 + 4 * n % 125 for n in range(0, 32)])
@@ -89,16 +87,16 @@ def compare(
     return Outcome(rows, {"new tokens": tokens, "attention length": reach}, workload)
 
 
-def _vocabulary() -> Path:
-    """Where GPT-2's published vocabulary lies.
+def published() -> Tokenizer:
+    """GPT-2's own tokenizer.
 
     Raises:
-        FileNotFoundError: if it is not in the folder which REGARD_DATA names.
+        FileNotFoundError: if its files are not in the folder which REGARD_DATA names.
     """
     folder = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / "vocab"
     if not folder.is_dir():
         raise FileNotFoundError(f"no vocabulary at {folder}; set REGARD_DATA to the folder which holds vocab/")
-    return folder
+    return Tokenizer.from_files(folder / "gpt2_encoder.json", folder / "gpt2_vocab.bpe")
 
 
 def _copied(model: GPT2) -> GPT2:

@@ -7,21 +7,23 @@ activations. Both sides train in float32 on the same batches of Multi30k, regard
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from benchmarks.material import ROOT, Material, Pair, packed, padded
+from benchmarks.material import ROOT, Material, packed, padded
 from benchmarks.measure import progress
 from benchmarks.results import Outcome, Row
 from regard.models.transformer import TransformerConfig
 
-PEER = "MarianMT, padded"
+Step = Callable[[Sequence[Any]], Any]  # one training step on a batch
+OURS, PEER = "regard", "MarianMT, padded"
+OURS_OF_TEXT, PEER_OF_TEXT = "regard, of text", "GPT2LMHeadModel"
 
 
 def compare(
@@ -42,23 +44,76 @@ def compare(
         for batch in batches:
             lists = material.batches(steps, batch)
             progress(f"memory: {name}, {batch} sentences")
-            ours, theirs = peak("regard", config, lists), peak(PEER, config, lists)
+            ours, theirs = (peak(contender, vars(config), lists) for contender in (OURS, PEER))
             work = f"{name}, float32, {batch} sentences"
             rows.append(Row(work, "MB", ours, PEER, theirs, ours / theirs, 0.7, at_most=True))
     progress("")
     return Outcome(rows, {"vocabulary": material.vocabulary, "training steps": steps})
 
 
-def peak(contender: str, config: TransformerConfig, batches: Sequence[Sequence[Pair]]) -> float:
-    """The peak of one contender in a process of its own, in megabytes of 10^6 bytes."""
+def peak(contender: str, config: dict[str, Any], batches: Sequence[Sequence[Any]]) -> float:
+    """The peak of one contender in a process of its own, in megabytes of 10^6 bytes.
+
+    Args:
+        contender: one of STEPS.
+        config: of its model.
+        batches: of pairs of ids, or of ids, as it takes them.
+    """
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory) / "work.json"
-        work.write_text(json.dumps({"contender": contender, "config": vars(config), "batches": batches}))
+        work.write_text(json.dumps({"contender": contender, "config": config, "batches": batches}))
         command = [sys.executable, "-m", "benchmarks.memory", str(work)]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"{contender} failed:\n{result.stderr}")
     return float(result.stdout)
+
+
+def _translation(config: dict[str, Any]) -> Step:
+    """regard on pairs."""
+    from benchmarks import ours
+    from regard.models.transformer import Transformer
+
+    step = ours.step(Transformer(TransformerConfig(**config)), bfloat16=False)
+    return lambda batch: step(*packed(batch))
+
+
+def _marian(config: dict[str, Any]) -> Step:
+    """MarianMTModel on pairs."""
+    from benchmarks.peers import marian, training
+
+    model = marian.build(TransformerConfig(**config))
+    step = training.step(model, partial(marian.scores, model), bfloat16=False)
+    return lambda batch: step(*padded(batch))
+
+
+def _text(config: dict[str, Any]) -> Step:
+    """regard's GPT-2 on windows."""
+    from benchmarks import ours
+    from regard.attention.packing import Packed
+    from regard.models.gpt2 import GPT2, GPT2Config
+
+    step = ours.language_step(GPT2(GPT2Config(**config)), bfloat16=False)
+    return lambda batch: step(Packed.of(batch))
+
+
+def _gpt2(config: dict[str, Any]) -> Step:
+    """GPT2LMHeadModel on windows."""
+    import torch
+
+    from benchmarks.peers import gpt2, language_training
+    from regard.models.gpt2 import GPT2Config
+
+    step = language_training.step(gpt2.fresh(GPT2Config(**config)), bfloat16=False)
+    return lambda batch: step(torch.tensor(batch))
+
+
+STEPS: dict[str, Callable[[dict[str, Any]], Step]] = {
+    OURS: _translation,
+    PEER: _marian,
+    OURS_OF_TEXT: _text,
+    PEER_OF_TEXT: _gpt2,
+}
 
 
 def child(path: Path) -> None:
@@ -67,20 +122,19 @@ def child(path: Path) -> None:
 
     torch.set_num_threads(2)
     work = json.loads(path.read_text())
-    config = TransformerConfig(**work["config"])
-    if work["contender"] == PEER:
-        from benchmarks.peers import marian, training
-
-        model = marian.build(config)
-        step, made = training.step(model, partial(marian.scores, model), bfloat16=False), padded
-    else:
-        from benchmarks import ours
-        from regard.models.transformer import Transformer
-
-        step, made = ours.step(Transformer(config), bfloat16=False), packed
+    step = STEPS[work["contender"]](work["config"])
     for batch in work["batches"]:
-        step(*made(batch))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)  # the kernel counts in units of 1024 bytes
+        step(batch)
+    print(_highest())
+
+
+def _highest() -> float:
+    """The largest resident set which this process has had, in megabytes; of Linux.
+
+    What `getrusage` says begins with the parent's, from before the program was loaded.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""regard's side, by its public path: its objective, its optimiser, its translator."""
+"""regard's side, by its public path: its objectives and optimisers."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -8,9 +8,10 @@ from torch import nn
 
 from benchmarks.peers.training import SMOOTHING
 from regard.attention.packing import Packed
+from regard.objectives.next_token import NextToken
 from regard.objectives.translation import Translation
 from regard.training import precision
-from regard.training.optimisers import adam
+from regard.training.optimisers import adam, adamw
 
 
 def step(model: nn.Module, *, bfloat16: bool, rate: float = 1e-4, warmup: int = 1) -> Callable[[Packed, Packed], int]:
@@ -30,6 +31,28 @@ def step(model: nn.Module, *, bfloat16: bool, rate: float = 1e-4, warmup: int = 
         (loss.total / loss.tokens).backward()
         optimiser.step()
         schedule.step()
+        optimiser.zero_grad()
+        return loss.tokens
+
+    return run
+
+
+def language_step(model: nn.Module, *, bfloat16: bool) -> Callable[[Packed], int]:
+    """A function from texts to predicted tokens, which takes one optimiser step.
+
+    Args:
+        bfloat16: as its trainer has it.
+    """
+    objective = NextToken(model).train()
+    optimiser = adamw(model.parameters(), 0.1)
+    for group in optimiser.param_groups:
+        group["lr"] = 1e-4
+
+    def run(text: Packed) -> int:
+        with precision.bfloat16("cpu") if bfloat16 else nullcontext():
+            loss = objective(text)
+        (loss.total / loss.tokens).backward()
+        optimiser.step()
         optimiser.zero_grad()
         return loss.tokens
 

@@ -10,7 +10,19 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is no part of the installed package
 
-from benchmarks import COMPARISONS, generation, measure, memory, ours, recurrent, results, rnnsearch, sparse, startup
+from benchmarks import (
+    COMPARISONS,
+    generation,
+    language_training,
+    measure,
+    memory,
+    ours,
+    recurrent,
+    results,
+    rnnsearch,
+    sparse,
+    startup,
+)
 from benchmarks.material import END, PAD, Material, bucketed, packed, padded, padding_share
 from benchmarks.measure import Speed, Workload
 from benchmarks.results import Outcome, Row
@@ -19,6 +31,7 @@ from regard.models.rnnsearch import RNNSearchConfig
 from regard.models.transformer import Transformer, TransformerConfig
 
 WORDS = ("the", "a", "red", "blue", "small", "old", "dog", "cat", "man", "boy", "sees", "likes", "hears", "house")
+LETTERS = "".join(chr(97 + n % 26) + chr(97 + n // 26) for n in range(600))
 SIZE = {"tiny": TransformerConfig(width=16, depth=2, heads=2, hidden=32, dropout=0.0)}
 
 
@@ -196,15 +209,57 @@ def test_sparse_patterns_are_compared_with_dense_attention_and_with_themselves()
     assert [row.at_most for row in outcome.rows] == [False] * 3 + [True] * 3
 
 
+def of_letters():
+    """A tokenizer of bytes and a few letters."""
+    from regard.text.tokenizer import Tokenizer
+
+    return Tokenizer.train([LETTERS], kind="bytes", vocabulary=600)
+
+
+@pytest.mark.slow
+def test_training_of_gpt2_is_compared_in_both_precisions_and_in_memory():
+    pytest.importorskip("transformers")
+    from regard.models.gpt2 import GPT2Config
+
+    config = GPT2Config(context=16, width=16, depth=1, heads=2)
+    given = {"windows": 2, "context": 8, "tokenizer": of_letters()}
+    outcome = language_training.compare(seconds=0, config=config, text=LETTERS, **given)
+    assert [(row.peer, row.target, row.at_most) for row in outcome.rows] == [
+        (language_training.PEER, 1.5, False),
+        (language_training.PEER, 1.5, False),
+        (language_training.PEER, 0.75, True),
+    ]
+    with pytest.raises(ValueError, match="too few for 4 batches of 2 windows"):
+        language_training.compare(seconds=0, config=config, text="ab", **given)
+
+
+def test_both_sides_take_the_same_training_step_of_gpt2():
+    pytest.importorskip("transformers")
+    from benchmarks.peers import gpt2
+    from benchmarks.peers import language_training as peers
+    from regard.models.gpt2 import GPT2, GPT2Config
+
+    torch.manual_seed(0)
+    model = GPT2(GPT2Config(vocabulary=50, context=40, width=32, depth=2, heads=2, dropout=0.0))
+    theirs = gpt2.build(model)
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    windows = [[3, 4, 5, 6], [9, 8, 7, 3]]
+    before = model.blocks[0].feed_forward.expand.weight.clone()
+    assert ours.language_step(model, bfloat16=False)(Packed.of(windows)) == 6
+    assert peers.step(theirs, bfloat16=False)(torch.tensor(windows)) == 6
+    after, other = model.blocks[0].feed_forward.expand.weight, theirs.transformer.h[0].mlp.c_fc.weight.T
+    assert (after - before).abs().max() > 5e-5  # a step of Adam is as large as its rate at first
+    torch.testing.assert_close(after, other, atol=2e-6, rtol=0)
+
+
 def test_generation_is_compared_in_every_precision_and_with_many_prompts():
     pytest.importorskip("transformers")
     from regard.models.gpt2 import GPT2Config
     from regard.models.transformer_xl import TransformerXLConfig
-    from regard.text.tokenizer import Tokenizer
 
-    letters = Tokenizer.train(
-        ["".join(chr(97 + n % 26) + chr(97 + n // 26) for n in range(600))], kind="bytes", vocabulary=600
-    )
+    letters = of_letters()
     outcome = generation.compare(
         seconds=0,
         config=GPT2Config(context=400, width=32, depth=2, heads=2),
@@ -235,7 +290,7 @@ def test_the_peers_gpt2_writes_what_regards_does():
             ids.append(token)
 
 
-@pytest.mark.parametrize("contender", ["regard", memory.PEER])
+@pytest.mark.parametrize("contender", [memory.OURS, memory.PEER])
 def test_memory_is_printed_by_whoever_took_the_steps(material, tmp_path, capsys, contender):
     pytest.importorskip("transformers")
     config = TransformerConfig(vocabulary=material.vocabulary, width=16, depth=1, heads=2, hidden=32)

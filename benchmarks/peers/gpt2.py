@@ -5,18 +5,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from regard.models.gpt2 import GPT2
+from regard.models.gpt2 import GPT2, GPT2Config
 from regard.models.hugging_face import LAYOUTS
+
+
+def fresh(config: GPT2Config):
+    """GPT2LMHeadModel with random weights; its dropout is 0.1 everywhere, as regard's."""
+    import transformers
+
+    sizes = {"vocab_size": config.vocabulary, "n_positions": config.context, "n_embd": config.width}
+    depths = {"n_layer": config.depth, "n_head": config.heads}
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **depths, bos_token_id=0, eos_token_id=0))
 
 
 def build(model: GPT2):
     """GPT2LMHeadModel with the weights of a model of regard."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    c = model.config
-    sizes = {"vocab_size": c.vocabulary, "n_positions": c.context, "n_embd": c.width}
-    config = GPT2Config(**sizes, n_layer=c.depth, n_head=c.heads, bos_token_id=0, eos_token_id=0)
-    peer = GPT2LMHeadModel(config).eval()
+    peer = fresh(model.config).eval()
     weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
     peer.load_state_dict(LAYOUTS["gpt2"].write_tensors(weights), strict=False)  # its output matrix is the embedding
     peer.tie_weights()

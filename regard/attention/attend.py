@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regard.attention.fused import dropped, fused, weigh
 from regard.attention.masks import Causal, Documents, Mask, Pattern
 from regard.attention.sparse import sparse
 
@@ -79,25 +80,6 @@ def attend(
     return _sdpa(query, key, value, mask, bias, scale, dropout)
 
 
-def weigh(
-    scores: Tensor,
-    value: Tensor,
-    allowed: Tensor | None,
-    dropout: float = 0.0,
-    record: list[Tensor] | None = None,
-) -> Tensor:
-    """Softmax over keys, then the weighted sum: the tail shared by additive and dot-product attention."""
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    if allowed is None:
-        weights = scores.softmax(-1)
-    else:  # the product also zeroes rows which may see nothing, and keeps their gradient finite
-        weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) * allowed
-    weights = weights.type_as(value)
-    if record is not None:
-        record.append(weights.detach())
-    return F.dropout(weights, dropout) @ value
-
-
 def _reference(query, key, value, mask, bias, scale, dropout, record=None):
     """The formula as the paper prints it."""
     scores = query @ key.mT * scale
@@ -123,9 +105,11 @@ def _sdpa(query, key, value, mask, bias, scale, dropout):
             return _plain(query, key, value, added, scale, dropout)
         return _reference(query, key, value, mask, bias, scale, dropout)
     allowed = None if mask is None else mask.dense(B, H, T, S, query.device)
-    if bias is not None:
-        allowed = bias if allowed is None else bias.masked_fill(~allowed, -torch.inf)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout, scale=scale)
+    if bias is None:
+        return fused(query, key, value, allowed=allowed, scale=scale, dropout=dropout)
+    if allowed is not None:
+        bias = bias.masked_fill(~allowed, -torch.inf)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout, scale=scale)
 
 
 def _plain(query, key, value, bias, scale, dropout):
@@ -134,7 +118,7 @@ def _plain(query, key, value, bias, scale, dropout):
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     scores = scores * scale if bias is None else torch.add(bias, scores, alpha=scale)
     weights = scores.softmax(-1).type_as(value)
-    return (F.dropout(weights, dropout) if dropout else weights) @ value
+    return (dropped(weights, dropout) if dropout else weights) @ value
 
 
 def _variable_length(query, key, value, packed, pattern, scale, dropout):
@@ -164,7 +148,7 @@ def _block(query, key, value, group, pattern, scale, dropout):
     if pattern is not None and (is_large or not pattern.sees_itself):
         return sparse(query, key, value, pattern, scale, dropout)
     bias = group.bias(pattern, query.shape[1], query.device)
-    if is_large:
+    if query.is_cuda or (is_large and not dropout):
         bias = bias if bias is None else bias.to(query.dtype)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout, scale=scale)
     return _plain(query, key, value, bias, scale, dropout)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regard.attention.fused import fused
 from regard.attention.masks import Banded, Blocked, Causal, Fixed, Pattern, PerHead, Strided, Summaries
 
 
@@ -30,9 +31,9 @@ def sparse(query: Tensor, key: Tensor, value: Tensor, pattern: Pattern, scale: f
     if isinstance(pattern, Fixed) and pattern.stride < length:
         return _fixed(query, key, value, pattern.stride, pattern.cells, range(pattern.stride), scale, dropout)
     if isinstance(pattern, Causal):
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout, scale=scale)
+        return fused(query, key, value, is_causal=True, scale=scale, dropout=dropout)
     allowed = pattern.dense(1, 1, length, length, query.device)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout, scale=scale)
+    return fused(query, key, value, allowed=allowed, scale=scale, dropout=dropout)
 
 
 # A stretch of a narrow band is at least so long: products of a few rows are slow.
@@ -49,12 +50,10 @@ def _banded(query: Tensor, key: Tensor, value: Tensor, width: int, scale: float,
     )
     apart = torch.arange(size, 2 * size, device=query.device)[:, None] - torch.arange(2 * size, device=query.device)
     allowed = (apart >= 0) & (apart < width)
-    first = F.scaled_dot_product_attention(
-        query[:, :, 0], key[:, :, 0], value[:, :, 0], attn_mask=allowed[:, size:], dropout_p=dropout, scale=scale
-    )
+    first = fused(query[:, :, 0], key[:, :, 0], value[:, :, 0], allowed=allowed[:, size:], scale=scale, dropout=dropout)
     keys, values = (torch.cat([x[:, :, :-1], x[:, :, 1:]], 3).flatten(1, 2) for x in (key, value))
     others = query[:, :, 1:].flatten(1, 2)
-    others = F.scaled_dot_product_attention(others, keys, values, attn_mask=allowed, dropout_p=dropout, scale=scale)
+    others = fused(others, keys, values, allowed=allowed, scale=scale, dropout=dropout)
     others = others.unflatten(1, (heads, count - 1)).flatten(2, 3)
     return torch.cat([first, others], 2)[:, :, :length]
 
@@ -63,7 +62,7 @@ def _strided(query: Tensor, key: Tensor, value: Tensor, stride: int, scale: floa
     """Columns of every `stride`-th position, each causal in itself ("on the transposed matrix", section 5.5)."""
     heads, length = query.shape[1], query.shape[2]
     columns = (_rows(x, stride).transpose(2, 3).flatten(1, 2) for x in (query, key, value))
-    result = F.scaled_dot_product_attention(*columns, is_causal=True, dropout_p=dropout, scale=scale)
+    result = fused(*columns, is_causal=True, scale=scale, dropout=dropout)
     return result.unflatten(1, (heads, stride)).transpose(2, 3).flatten(2, 3)[:, :, :length]
 
 
@@ -71,7 +70,7 @@ def _blocked(query: Tensor, key: Tensor, value: Tensor, stride: int, scale: floa
     """Rows of `stride` positions, each causal in itself."""
     heads, length = query.shape[1], query.shape[2]
     rows = (_rows(x, stride).flatten(1, 2) for x in (query, key, value))
-    result = F.scaled_dot_product_attention(*rows, is_causal=True, dropout_p=dropout, scale=scale)
+    result = fused(*rows, is_causal=True, scale=scale, dropout=dropout)
     return result.unflatten(1, (heads, -1)).flatten(2, 3)[:, :, :length]
 
 
@@ -97,8 +96,6 @@ def _fixed(
         new = slice(here.start + own.start, min(here.stop, here.start + own.stop))
         both = [torch.cat([old[:, :, :seen], x[:, :, new]], 2) for old, x in ((keys, key), (values, value))]
         mask = allowed[: here.stop - here.start, len(places) - seen :][:, : both[0].shape[2]]
-        result = F.scaled_dot_product_attention(
-            query[:, :, here], *both, attn_mask=mask, dropout_p=dropout, scale=scale
-        )
+        result = fused(query[:, :, here], *both, allowed=mask, scale=scale, dropout=dropout)
         results.append(result)
     return torch.cat(results, 2)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regard.attention.attend import attend, weigh
+from regard.attention.attend import attend
+from regard.attention.fused import weigh
 from regard.attention.masks import Mask
 from regard.attention.record import Attention
 from regard.layers.linear import Linear, product

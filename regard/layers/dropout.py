@@ -1,17 +1,12 @@
-"""Dropout which is cheap on a CPU."""
+"""Dropout as a layer."""
 
-import torch
 from torch import Tensor, nn
 
-_LEVELS = 1 << 16
+from regard.attention.fused import dropped
 
 
 class Dropout(nn.Module):
-    """Zero each value with probability `rate`, and scale the others up (Srivastava et al. 2014).
-
-    On a CPU torch draws one random number a value, which costs as much as a small matrix product; here 16 random bits
-    decide, so the rate is rounded to a multiple of 2**-16 and the scale is that of the rounded rate.
-    """
+    """Zero each value with probability `rate` in training, and scale the others up (Srivastava et al. 2014)."""
 
     def __init__(self, rate: float):
         super().__init__()
@@ -23,12 +18,7 @@ class Dropout(nn.Module):
         """Any shape, unchanged in evaluation."""
         if not self.training or self.rate == 0.0:
             return x
-        if x.is_cuda:
-            return nn.functional.dropout(x, self.rate)
-        dropped = min(round(self.rate * _LEVELS), _LEVELS - 1)
-        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-        return x * (bits >= dropped - _LEVELS // 2) * (_LEVELS / (_LEVELS - dropped))
+        return dropped(x, self.rate)
 
     def extra_repr(self) -> str:
         """The rate."""

@@ -285,3 +285,39 @@ def test_a_pattern_counts_from_the_start_of_each_packed_sequence(pattern, name):
         together = attend(*tensors, mask=pattern() & documents(lengths)).split(lengths.tolist(), 2)
         for n, own in enumerate(zip(*(x.split(lengths.tolist(), 2) for x in tensors), strict=True)):
             assert_close(together[n], by_hand(*own, pattern()), atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        None,
+        causal,
+        lambda: banded(5),
+        lambda: banded(200),
+        lambda: strided(6),
+        lambda: fixed(8, 2),
+        lambda: blocked(140),
+        lambda: summaries(8, 2),
+    ],
+)
+def test_a_dropout_too_small_to_drop_anything_changes_nothing(pattern):
+    lengths = torch.tensor([300, 3, 150, 17])  # longer than what is computed together
+    tensors = [x.requires_grad_() for x in inputs(1, 470, 470)]
+    weighting = torch.randn_like(tensors[0])
+    mask = documents(lengths) if pattern is None else pattern() & documents(lengths)
+    results = [attend(*tensors, mask=mask, dropout=rate) for rate in (0.0, 1e-9)]
+    gradients = [torch.autograd.grad((result * weighting).sum(), tensors) for result in results]
+    assert_close(results[1], results[0], atol=1e-12, rtol=1e-12)
+    for got, wanted in zip(*reversed(gradients), strict=True):
+        assert_close(got, wanted, atol=1e-12, rtol=1e-12)
+
+
+def test_dropout_of_long_sequences_keeps_the_mean():
+    torch.manual_seed(0)
+    query, key, value = torch.zeros(1, 16, 300, K), torch.zeros(1, 16, 300, K), torch.ones(1, 16, 300, K)
+    dropped = attend(query, key, value, mask=causal() & documents(torch.tensor([300])), dropout=0.25)
+    assert_close(dropped.mean(), torch.tensor(1.0), atol=0.01, rtol=0)
+    assert torch.isin(dropped[0, :, 0, 0], torch.tensor([0.0, 1 / 0.75])).all()  # it sees itself alone
+    seen = dropped[0, 0, -1, 0] * 300 * 0.75  # one of 300 draws at 0.75
+    assert_close(seen, seen.round(), atol=1e-3, rtol=0)
+    assert 190 < seen < 260

@@ -1,0 +1,74 @@
+"""torch's fused attention, and what stands in for it where torch has none: dropout on a processor."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_LEVELS = 1 << 16
+# Queries of a causal block which are computed together; they see no further than the last of them.
+_STRETCH = 128
+
+
+def dropped(x: Tensor, rate: float) -> Tensor:
+    """Each value zero with probability `rate`, the others scaled up (Srivastava et al. 2014).
+
+    On a CPU torch draws one random number a value, which costs as much as a small matrix product; here 16 random bits
+    decide, so the rate is rounded to a multiple of 2**-16 and the scale is that of the rounded rate.
+    """
+    if x.device.type != "cpu":
+        return F.dropout(x, rate)
+    count = min(round(rate * _LEVELS), _LEVELS - 1)
+    words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    bits = words.view(torch.int16)[: x.numel()].view(x.shape)
+    return (x * (bits >= count - _LEVELS // 2)).mul_(_LEVELS / (_LEVELS - count))
+
+
+def fused(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    allowed: Tensor | None = None,
+    is_causal: bool = False,
+    scale: float,
+    dropout: float,
+) -> Tensor:
+    """Attention [B, H, T, K] in torch's fused kernel; its parts one by one where weights are dropped on a processor.
+
+    Args:
+        allowed: booleans which broadcast to [B, H, T, S].
+        is_causal: of as many queries as keys.
+    """
+    if not dropout or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=allowed, is_causal=is_causal, dropout_p=dropout, scale=scale
+        )
+    if not is_causal:
+        return weigh(query @ key.mT * scale, value, allowed, dropout)
+    results, above = [], query.new_full((_STRETCH, _STRETCH), -torch.inf).triu(1)
+    for queries in query.split(_STRETCH, 2):
+        count = queries.shape[2]
+        last = sum(result.shape[2] for result in results) + count
+        scores = queries @ key[:, :, :last].mT * scale
+        scores[..., -count:] += above[:count, :count]
+        results.append(weigh(scores, value[:, :, :last], None, dropout))
+    return torch.cat(results, 2)
+
+
+def weigh(
+    scores: Tensor,
+    value: Tensor,
+    allowed: Tensor | None,
+    dropout: float = 0.0,
+    record: list[Tensor] | None = None,
+) -> Tensor:
+    """Softmax over keys, then the weighted sum: the tail shared by additive and dot-product attention."""
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    if allowed is None:
+        weights = scores.softmax(-1)
+    else:  # the product also zeroes rows which may see nothing, and keeps their gradient finite
+        weights = scores.masked_fill(~allowed, torch.finfo(scores.dtype).min).softmax(-1) * allowed
+    weights = weights.type_as(value)
+    if record is not None:
+        record.append(weights.detach())
+    return (dropped(weights, dropout) if dropout else weights) @ value
