@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from regard.models import MODELS
     from regard.training.loop import train
     from regard.training.run import Run, read_run
-    from regard.visualise.translations import view
+    from regard.visualise.view import view
 
 __version__ = "0.1.0"
 
@@ -39,7 +39,7 @@ _HOMES = {
     "recording": "regard.attention.record",
     "save": "regard.decoding.directory",
     "train": "regard.training.loop",
-    "view": "regard.visualise.translations",
+    "view": "regard.visualise.view",
     "without_heads": "regard.attention.record",
 }
 

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regard.attention.fused import additive
+
 # A group may hold this many times the scores that its sequences need; more groups save scores and cost calls.
 _WASTE = 2.5
 
@@ -111,8 +113,7 @@ class Group:
             else:
                 is_key = torch.arange(self.keys) < self.key_lengths[:, None]
                 allowed = None if is_key.all() else is_key[:, None, None, :]
-            bias = None if allowed is None else torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf).to(device)
-            self._bias[key] = bias
+            self._bias[key] = None if allowed is None else additive(allowed).to(device)
         return self._bias[key]
 
     @cached_property

@@ -55,6 +55,11 @@ def fused(
     return torch.cat(results, 2)
 
 
+def additive(allowed: Tensor) -> Tensor:
+    """What booleans are as a bias to scores: 0 where a query may look, else -inf."""
+    return torch.zeros(allowed.shape, device=allowed.device).masked_fill_(~allowed, -torch.inf)
+
+
 def weigh(
     scores: Tensor,
     value: Tensor,

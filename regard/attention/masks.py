@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from regard.attention.blocks import Blocks
+from regard.attention.fused import additive
 
 Predicate = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -64,8 +65,7 @@ class Mask:
             return self._bias[size]
         except KeyError:
             allowed = self.dense(batch, heads, queries, keys, device)
-            bias = torch.zeros(allowed.shape, device=device).masked_fill_(~allowed, -torch.inf)
-            result = bias if bool(allowed.any(-1).all()) else None
+            result = additive(allowed) if bool(allowed.any(-1).all()) else None
             self._bias.clear()  # as above; another thread may do so at any time
             self._bias[size] = result
             return result

@@ -50,7 +50,7 @@ def view(
     from regard.decoding.writer import Writer
     from regard.visualise.page import write_page
     from regard.visualise.picture import Picture
-    from regard.visualise.translations import pictures
+    from regard.visualise.view import pictures
 
     model = load(folder)
     if isinstance(model, Writer):

@@ -133,8 +133,7 @@ class Translator:
             """One batch, before its first word."""
             source = Packed.of([ids[n] for n in chosen]).to(self.device)
             limits = source.lengths + LONGER if longest is None else torch.full_like(source.lengths, longest)
-            is_source = (torch.arange(int(source.lengths.max())) < source.lengths[:, None]).to(self.device)
-            return Entering(self.model.start(source), limits, is_source if watch else None)
+            return Entering(self.model.start(source), limits, source.is_token if watch else None)
 
         def search(own: list[list[int]]) -> list[list[Hypothesis]]:
             """The hypotheses of some batches."""

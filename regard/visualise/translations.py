@@ -1,17 +1,12 @@
-"""From a translator to pictures, every attention of a sentence pair; and from a model of any kind to its page."""
+"""From a translator to pictures: every attention of a sentence pair."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from regard.attention.record import attentions
 from regard.decoding.translator import Translator
-from regard.decoding.writer import Writer
-from regard.visualise import texts
 from regard.visualise.maps import AttentionMap, Example
-from regard.visualise.page import write_page
 from regard.visualise.watching import watching
 
 START = "(start)"  # what a decoder reads before the first word
@@ -68,30 +63,3 @@ def example(translator: Translator, source: str, target: str, text: dict[str, st
             allowed = np.tri(len(read), dtype=bool)
         drawn.append(AttentionMap(name, weights[0].float().cpu(), queries, looked_at, allowed))
     return Example(title or source, drawn, text)
-
-
-def pictures(model: Translator | Writer, sentences: Iterable[str], **options: Any) -> Iterator[Example]:
-    """What a model of either kind attends to in each sentence.
-
-    Args:
-        model: with attention.
-        sentences: or texts.
-        options: of `examples` here for a translator, of `texts.examples` for a language model.
-
-    Raises:
-        ValueError: if there is no sentence, and what those two raise.
-    """
-    sentences = list(sentences)
-    if not sentences:
-        raise ValueError("there is no sentence to look at")
-    if isinstance(model, Writer):
-        return texts.examples(model, sentences, **options)
-    return examples(model, sentences, **options)
-
-
-def view(
-    model: Translator | Writer, sentences: Iterable[str], path: str | Path, *, title: str = "Attention", **options: Any
-) -> Path:
-    """Write one self-contained HTML page of what a model attends to; arguments as for `pictures`."""
-    write_page(path, pictures(model, sentences, **options), title=title)
-    return Path(path)
