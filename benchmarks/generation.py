@@ -25,7 +25,7 @@ from benchmarks.peers import gpt2
 from benchmarks.results import Outcome, Row
 from regard.attention.packing import Packed
 from regard.decoding.writer import Writer
-from regard.layers.quantised import quantise
+from regard.layers.rounded import round_weights
 from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config
 from regard.models.transformer_xl import TRANSFORMER_XL_SIZES, TransformerXL, TransformerXLConfig
 from regard.text.tokenizer import Tokenizer
@@ -61,9 +61,9 @@ def compare(
         ours = _copied(model)
         theirs = gpt2.build(model)
         if precision == "bfloat16":
-            ours, theirs = ours.bfloat16(), theirs.bfloat16()
-        if precision == "int8":
-            quantise(ours)
+            theirs = theirs.bfloat16()
+        if precision != "float32":
+            round_weights(ours, precision)
         writer = Writer(ours, tokenizer)
         pair = [
             Workload("regard", _writing(writer, one, tokens)),

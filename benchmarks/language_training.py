@@ -21,9 +21,9 @@ from benchmarks.measure import Workload, alternate
 from benchmarks.peers import gpt2, language_training
 from benchmarks.results import Outcome, Row
 from regard.attention.packing import Packed
+from regard.layers.linear import has_bfloat16_products
 from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config
 from regard.text.tokenizer import Tokenizer
-from regard.training.precision import has_bfloat16_products
 
 PEER = memory.PEER_OF_TEXT
 Windows = Sequence[Sequence[int]]

@@ -75,7 +75,7 @@ def machine() -> dict[str, object]:
     """What the numbers depend on beside the code."""
     import torch
 
-    from regard.training.precision import has_bfloat16_products
+    from regard.layers.linear import has_bfloat16_products
 
     return {
         "processor": _processor(),

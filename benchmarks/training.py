@@ -19,8 +19,8 @@ from benchmarks.material import Material, Pair, bucketed, packed, padded, paddin
 from benchmarks.measure import Workload, alternate
 from benchmarks.peers import training as peers
 from benchmarks.results import Outcome, Row
+from regard.layers.linear import has_bfloat16_products
 from regard.models.transformer import TRANSFORMER_SIZES, Transformer, TransformerConfig
-from regard.training.precision import has_bfloat16_products
 
 SIZES = {"6 x 512": TRANSFORMER_SIZES["base"], "3 x 256": TRANSFORMER_SIZES["small"]}
 MARIAN, BUCKETS, TORCH = "MarianMT, padded", "MarianMT, length buckets", "nn.Transformer, padded"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Bfloat16, Int8, round_as_asked
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -30,7 +32,8 @@ def generate(
     seed: Annotated[int, typer.Option(help="Of the first prompt; the next has the next number.")] = 0,
     samples: Annotated[int, typer.Option(help="Texts after each prompt, of seeds which follow one another.")] = 1,
     window: Annotated[bool, typer.Option("--window", help="Let long texts slide through the model's context.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Round weights to 8 bits: faster on a processor.")] = False,
+    int8: Int8 = False,
+    bfloat16: Bfloat16 = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
 ) -> None:
@@ -54,8 +57,7 @@ def generate(
     prompts = [text for text in (read_lines(file) if file is not None else prompt or []) for _ in range(samples)]
     writer = Writer.load(folder)
     writer.model.to(device)
-    if int8:
-        writer.quantise()
+    round_as_asked(writer, int8, bfloat16)
     parts = writer.stream(
         prompts,
         tokens=tokens,

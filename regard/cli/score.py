@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Bfloat16, Int8, round_as_asked
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -33,7 +35,8 @@ def score(
     ] = None,
     skip: Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")] = False,
     batch: Annotated[int, typer.Option(help="Tokens computed together at most, without memory.")] = 4096,
-    int8: Annotated[bool, typer.Option("--int8", help="Round weights to 8 bits first.")] = False,
+    int8: Int8 = False,
+    bfloat16: Bfloat16 = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
 ) -> None:
@@ -61,8 +64,7 @@ def score(
     run = read_run(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else None
     writer = Writer.load(folder, **parsed_settings(settings or ()))
     writer.model.to(device)
-    if int8:
-        writer.quantise()
+    round_as_asked(writer, int8, bfloat16)
     if file is not None:
         corpus = Corpus(str(file), documents=documents, column=column)
     elif run is not None and run.test is not None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from regard.attention.packing import Packed
 from regard.decoding.beam import Entering, Ranking, beam_search
 from regard.decoding.sample import Sampling
-from regard.layers.quantised import is_quantised, quantise
+from regard.layers.rounded import is_rounded, round_weights
 from regard.layers.state import Hypotheses
 from regard.models.saved import load_model, require_reading, save_model
 from regard.text.tokenizer import Tokenizer
@@ -59,18 +59,18 @@ class Writer:
         Raises:
             ValueError: if the weights were rounded.
         """
-        if is_quantised(self.model):
-            raise ValueError("the weights were rounded to 8 bits, and are not there to be saved; save them before")
+        if is_rounded(self.model):
+            raise ValueError("the weights were rounded, and are not there to be saved; save them before")
         self.tokenizer.save(Path(folder) / TOKENIZER)
         save_model(self.model, folder)
 
-    def quantise(self) -> None:
-        """Round the weights of linear layers to 8 bits, for faster writing on a processor; not to be saved after that.
+    def round_weights(self, kind: str) -> None:
+        """Round the weights to "int8" or "bfloat16", for faster writing; they cannot be saved after that.
 
         Raises:
-            ValueError: if this machine has no such products, or the model is not on the processor.
+            ValueError: if this machine has no such products.
         """
-        quantise(self.model)
+        round_weights(self.model, kind)
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """The model's modules, so that `recording` and `without_heads` take a writer as they take a model."""

@@ -84,13 +84,13 @@ class AdaptiveSoftmax(nn.Module):
         scores = product(hidden, words, bias)
         if self.clusters is not None:
             scores = torch.cat([scores, self.clusters(hidden)], -1)
-        return scores.log_softmax(-1)
+        return _log_softmax(scores)
 
     def tail(self, hidden: Tensor, cluster: int, words: Tensor, bias: Tensor) -> Tensor:
         """Log-probabilities of the words of a cluster (from 1), given it: [N, C]."""
         if len(self.projections):
             hidden = hidden @ self.projections[cluster].weight
-        return product(hidden, words, bias).log_softmax(-1)
+        return _log_softmax(product(hidden, words, bias))
 
     def forward(self, hidden: Tensor) -> Tensor:
         """[N, D] -> log-probabilities of all words [N, V]."""
@@ -112,3 +112,8 @@ class AdaptiveSoftmax(nn.Module):
             places.append(here)
         result = head.gather(1, column[:, None])[:, 0]
         return result.index_add(0, torch.cat(places), torch.cat(parts)) if places else result
+
+
+def _log_softmax(scores: Tensor) -> Tensor:
+    """Log-probabilities in float32 at least, whatever products are computed in."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32)).log_softmax(-1)

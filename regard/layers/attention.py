@@ -119,7 +119,7 @@ class RelativeAttention(HeadProjections):
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0):
         super().__init__(width, heads, dropout=dropout, bias=False)
-        self.distance = nn.Linear(width, width, bias=False)  # W_{k,R}
+        self.distance = Linear(width, width, bias=False)  # W_{k,R}
         self.content_bias = nn.Parameter(torch.zeros(heads, width // heads))  # u
         self.distance_bias = nn.Parameter(torch.zeros(heads, width // heads))  # v
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from regard.layers.linear import multiply
+
 # Rows of scores which exist at a time.
 _SLICE = 384
 
@@ -80,10 +82,7 @@ class _SlicedCrossEntropy(torch.autograd.Function):
             here = slice(first, first + _SLICE)
             rows, target = hidden[here], targets[here, None]
             scores, probabilities = room[:, : len(rows)]
-            if rows.dtype == exact:
-                torch.mm(rows, matrix.T, out=scores)
-            else:
-                scores.copy_(rows @ matrix.T)
+            multiply(rows, matrix.T, scores)
             if bias is not None:
                 scores += bias
             torch.softmax(scores, 1, out=probabilities)
@@ -98,11 +97,8 @@ class _SlicedCrossEntropy(torch.autograd.Function):
                 # the scores' gradient is `probabilities - unsure` but at the target; the constant is added to products
                 gradient = probabilities.scatter_add_(1, target, probabilities.new_full(target.shape, unsure - sure))
                 gradient = gradient.to(hidden.dtype)
-                torch.mm(gradient, matrix, out=to_hidden[here])
-                if rows.dtype == to_weight.dtype:
-                    to_weight.addmm_(gradient.T, rows)
-                else:
-                    to_weight += gradient.T @ rows
+                multiply(gradient, matrix, to_hidden[here])
+                multiply(gradient.T, rows, to_weight, adds=True)
                 if to_bias is not None:
                     to_bias += gradient.sum(0)
         if wanted and unsure:

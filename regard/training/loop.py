@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.data.loading import Cursor
+from regard.layers.linear import has_bfloat16_products
 from regard.models import MODELS
 from regard.models.saved import fill, plain_weights
 from regard.objectives.loss import Memory
@@ -40,7 +41,7 @@ from regard.training.checkpoint import (
 from regard.training.log import Bar, Log
 from regard.training.optimisers import OPTIMISERS
 from regard.training.plan import Batch, Trained
-from regard.training.precision import bfloat16, has_bfloat16_products
+from regard.training.precision import bfloat16
 from regard.training.processes import Processes
 from regard.training.run import RUN_FILE, Run, differences, read_run
 from regard.training.schedules import SCHEDULES

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from regard.layers.linear import has_bfloat16_products
+
 # The products which models compute, by each of their names.
 _PRODUCTS: frozenset[Callable] = frozenset(
     {
@@ -33,11 +35,6 @@ def bfloat16(device: torch.device | str):
         if kind == "cpu" and not has_bfloat16_products():
             stack.enter_context(_RoundedProducts())
         yield
-
-
-def has_bfloat16_products() -> bool:
-    """Whether the processor multiplies bfloat16 matrices itself."""
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class _RoundedProducts(TorchFunctionMode):

@@ -9,6 +9,7 @@ from tiny import tiny
 
 import regard
 from regard.decoding.writer import Writer
+from regard.layers.linear import has_bfloat16_products
 from regard.models.saved import save_model
 from regard.text.tokenizer import Tokenizer
 
@@ -64,6 +65,22 @@ def test_8_bits_write_nearly_the_same(folder):
     assert rounded.startswith("abc")
     assert len(rounded) <= len("abc") + 6 + 1
     assert exact.startswith("abc")
+
+
+def test_16_bits_are_taken_where_the_processor_has_them(folder):
+    result = run("generate", str(folder), "--prompt", "abc", "--tokens", "6", "--temperature", "0", "--bfloat16")
+    if has_bfloat16_products():
+        assert result.exit_code == 0, result.output
+        assert result.stdout.startswith("abc")
+    else:
+        assert result.exit_code == 1
+        assert "no products of bfloat16" in str(result.exception)
+
+
+def test_weights_are_rounded_in_one_way(folder):
+    result = run("score", str(folder), "--int8", "--bfloat16")
+    assert result.exit_code == 1
+    assert "two ways to round weights" in str(result.exception)
 
 
 def test_a_score_has_its_counts(folder, text):

@@ -1,17 +1,12 @@
-"""Products of few rows, and of rounded weights."""
+"""Products with weights, in each library which computes them."""
 
 import pytest
 import torch
-from tiny import WRITING, tiny
-from torch import nn
 from torch.nn.functional import linear
 from torch.testing import assert_close
 
-from regard.attention.packing import Packed
-from regard.decoding.writer import Writer
-from regard.layers.linear import Linear, product
-from regard.layers.quantised import QuantisedLinear, quantise
-from regard.text.tokenizer import Tokenizer
+from regard.layers import linear as module
+from regard.layers.linear import Linear, multiply, product
 
 
 @pytest.fixture
@@ -46,36 +41,79 @@ def test_gradients_flow_through_a_layer(three_threads):
     assert layer.weight.grad is not None
 
 
-def test_rounded_weights_are_within_a_half_step():
+needs_onednn = pytest.mark.skipif(
+    not hasattr(torch.ops.mkldnn, "_linear_pointwise"), reason="this build of torch has no oneDNN"
+)
+
+
+@pytest.fixture
+def onednn(monkeypatch):
+    """A processor on which oneDNN is the faster library, whatever this one is; what goes through it is counted."""
+    calls, through = [], module._onednn
+    monkeypatch.setattr(module, "prefers_onednn", lambda: True)
+    monkeypatch.setattr(module, "_onednn", lambda *inputs: calls.append(inputs) or through(*inputs))
+    return calls
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(1,), (7, 256), (3, 90)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_onednn_gives_the_product_and_its_gradients(onednn, shape, with_bias):
     torch.manual_seed(0)
-    layer = Linear(64, 48)
-    rounded = QuantisedLinear(layer)
-    x = torch.eye(64)
-    steps = layer.weight.abs().amax(1) / 127
-    error = (rounded(x) - layer(x)).abs()
-    assert (error <= 0.5 * steps + 0.01 * layer.weight.abs().amax(1)).all()  # and the 7 bits of what enters
-
-
-@pytest.mark.parametrize("name", WRITING)
-def test_rounded_models_score_nearly_the_same(name):
-    model = tiny(name).float()
-    text = Packed.of([[1, 3, 5, 4, 7, 8, 2, 9, 10, 3]])
+    x, weight = torch.randn(*shape, 512, requires_grad=True), torch.randn(1030, 512, requires_grad=True)
+    inputs = (x, weight, torch.randn(1030, requires_grad=True)) if with_bias else (x, weight)
+    result = product(*inputs)
+    wanted = linear(*(y.double() for y in inputs))
+    assert_close(result.double(), wanted, atol=1e-4, rtol=1e-5)  # sums of 512 products in float32
+    towards = torch.randn_like(result)
+    for found, right in zip(
+        torch.autograd.grad(result, inputs, towards), torch.autograd.grad(wanted, inputs, towards.double()), strict=True
+    ):
+        assert_close(found, right, atol=5e-4, rtol=1e-4)
+    assert len(onednn) == 3
     with torch.no_grad():
-        exact = model(text).log_softmax(-1)
-        rounded = quantise(model)(text).log_softmax(-1)
-    assert not torch.equal(rounded, exact)
-    assert (rounded - exact).abs().mean() < 0.3  # weights of 1.5 standard deviations; differences of one are usual
+        assert_close(product(*inputs), result)
+    assert len(onednn) == 4
 
 
-def test_rounded_weights_are_not_saved(tmp_path):
-    writer = Writer(tiny("gpt2").float(), Tokenizer.train(["abcdefgh"], kind="characters"))
-    writer.quantise()
-    assert len(writer.generate(["abc"], tokens=5)) == 1
-    with pytest.raises(ValueError, match="rounded to 8 bits, and are not there to be saved"):
-        writer.save(tmp_path)
-    assert not any(tmp_path.iterdir())
+@needs_onednn
+def test_a_gradient_which_nobody_wants_is_not_computed(onednn):
+    weight = torch.randn(1024, 512)
+    x = torch.randn(64, 512, requires_grad=True)
+    product(x, weight).sum().backward()
+    assert x.grad is not None
+    assert weight.grad is None
+    assert len(onednn) == 2
 
 
-def test_a_model_without_such_layers_is_refused():
-    with pytest.raises(ValueError, match="Sequential has no layer whose weights can be rounded"):
-        quantise(nn.Sequential(nn.Conv1d(1, 1, 1)))
+@needs_onednn
+def test_small_products_and_other_precisions_stay_where_they_are(onednn):
+    product(torch.randn(2, 16), torch.randn(16, 16))
+    product(torch.randn(64, 512).double(), torch.randn(1024, 512).double())
+    with torch.autocast("cpu", torch.bfloat16):
+        product(torch.randn(64, 512), torch.randn(1024, 512))
+    assert not onednn
+
+
+@pytest.mark.parametrize("adds", [False, True])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("size", [5, 400])
+def test_a_product_is_written_or_added_where_it_belongs(onednn, adds, kind, size):
+    torch.manual_seed(0)
+    a, b = torch.randn(size, 64).to(kind), torch.randn(64, size).to(kind)
+    result = torch.full((size, size), torch.nan if not adds else 3.0, dtype=torch.promote_types(kind, torch.float32))
+    multiply(a, b, result, adds=adds)
+    wanted = a.double() @ b.double() + 3.0 * adds
+    tolerance = 0.3 if kind == torch.bfloat16 else 1e-4  # the product is of that precision
+    assert_close(result.double(), wanted, atol=tolerance, rtol=0)
+
+
+def test_the_choice_of_library_is_that_of_the_processor(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    has_it = hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.backends.mkldnn.is_available()
+    for name, wanted in (("AMD EPYC", has_it), ("Intel(R) Xeon(R)", False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name: {"cpu_name": name})
+        assert module.prefers_onednn.__wrapped__() == wanted
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": "AMD EPYC"})
+    assert not module.prefers_onednn.__wrapped__()

@@ -10,6 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from regard.layers import initialise
+from regard.layers.adaptive import AdaptiveEmbedding, AdaptiveSoftmax
 from regard.layers.attention import AdditiveAttention, MultiHeadAttention, Source, SourceAttention
 from regard.layers.dropout import Dropout
 from regard.layers.maxout import maxout
@@ -287,6 +288,16 @@ def test_a_recurrent_state_selects_hypotheses_and_sentences():
     assert state.own[0].flatten().tolist() == [2, 2]
     assert state.source[0].flatten().tolist() == [20]
     assert state.hypotheses.beams == 2
+
+
+@pytest.mark.parametrize("division", [1, 2])
+def test_log_probabilities_are_float32_where_products_are_bfloat16(division):
+    embedding = AdaptiveEmbedding(40, 16, [10, 20], division)
+    softmax, hidden, targets = AdaptiveSoftmax(embedding), torch.randn(9, 16), torch.arange(0, 36, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        all_words, likelihood = softmax(hidden), softmax.likelihood(hidden, targets)
+    assert all_words.dtype == likelihood.dtype == torch.float32
+    assert_close(all_words.exp().sum(1), torch.ones(9), atol=1e-5, rtol=0)  # in bfloat16 they miss by hundredths
 
 
 def test_published_initialisations():
