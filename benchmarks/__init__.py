@@ -14,6 +14,7 @@ COMPARISONS = {
     "rnnsearch": "benchmarks.rnnsearch",
     "recurrent": "benchmarks.recurrent",
     "sparse": "benchmarks.sparse",
+    "long-range": "benchmarks.long_range",
     "language-training": "benchmarks.language_training",
     "generation": "benchmarks.generation",
     "memory": "benchmarks.memory",

@@ -14,6 +14,7 @@ from benchmarks import (
     COMPARISONS,
     generation,
     language_training,
+    long_range,
     measure,
     memory,
     ours,
@@ -201,6 +202,44 @@ def test_recurrent_cells_are_compared_packed_and_padded(material):
         "nn.LSTM, packed",
         "nn.LSTM, padded",
     ]
+
+
+def test_a_task_of_long_range_is_learnt_in_turns():
+    outcome = long_range.compare(seconds=0.5, length=64, stride=8, marks=2, width=16)
+    assert [row.peer for row in outcome.rows] == [long_range.SAME, long_range.USUAL] * 2
+    assert [row.target for row in outcome.rows] == [None, None, 1.0, 1.0]
+    assert all(0 <= row.regard <= 100 for row in outcome.rows)
+    assert all(outcome.facts[f"steps, {name}"] for name in ("regard", long_range.SAME, long_range.USUAL))
+
+
+def test_a_text_of_long_range_says_everything_twice():
+    text = long_range.drawn(30, torch.Generator().manual_seed(1))
+    assert len(text) == 61
+    assert torch.equal(text[:30], text[31:])
+    assert text[30] == long_range.SYMBOLS - 1 > text[:30].max()
+
+
+def test_what_was_learnt_is_what_was_right_before_a_time():
+    learner = long_range.Learner(
+        lambda: long_range.Dense(
+            long_range.SparseTransformerConfig(
+                vocabulary=32,
+                context=64,
+                width=16,
+                depth=2,
+                heads=4,
+                dropout=0.0,
+                stride=8,
+                axes=(8, 8),
+                pattern="strided over heads",
+            )
+        ),
+        64,
+    )
+    learner.found = [(1.0, 0.1), (2.0, 0.3), (3.0, 0.9)]
+    assert learner.share(2.5) == pytest.approx(0.2)
+    assert learner.share(0.5) == pytest.approx(0.1)
+    assert learner.share(9.0) == pytest.approx(1.3 / 3)
 
 
 def test_sparse_patterns_are_compared_with_dense_attention_and_with_themselves():

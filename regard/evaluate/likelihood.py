@@ -15,6 +15,7 @@ from regard.attention.packing import Packed
 from regard.data.loading import Cursor
 from regard.data.text_store import TextStore
 from regard.data.windows import Segments, Stretches, cut
+from regard.layers.adaptive import AdaptiveSoftmax
 from regard.models.protocols import LanguageModel, RecurrentLanguageModel
 
 ROWS = 2048  # tokens whose scores exist at a time
@@ -140,8 +141,8 @@ def _segments(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[
 
 def _log_likelihood(output: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
     """The summed log-probability of targets [N], in double precision."""
-    if not isinstance(output, nn.Linear):
-        return output.likelihood(hidden, targets).double().sum()  # pyright: ignore[reportCallIssue]
+    if isinstance(output, AdaptiveSoftmax):
+        return output.likelihood(hidden, targets).double().sum()
     scores = output(hidden)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     return (scores.gather(1, targets[:, None])[:, 0] - scores.logsumexp(1)).double().sum()

@@ -77,6 +77,15 @@ def test_16_bits_are_taken_where_the_processor_has_them(folder):
         assert "no products of bfloat16" in str(result.exception)
 
 
+def test_rounded_weights_score_nearly_the_same(folder, text):
+    exact, rounded = (
+        json.loads(run("score", str(folder), str(text), "--json", *extra).stdout) for extra in ((), ("--int8",))
+    )
+    assert rounded["tokens"] == exact["tokens"]
+    assert rounded["per_token"] != exact["per_token"]
+    assert rounded["per_token"] == pytest.approx(exact["per_token"], rel=0.3)
+
+
 def test_weights_are_rounded_in_one_way(folder):
     result = run("score", str(folder), "--int8", "--bfloat16")
     assert result.exit_code == 1
