@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from regard.attention.flex import flex, patterned, takes
 from regard.attention.fused import dropped, fused, weigh
 from regard.attention.masks import Causal, Documents, Mask, Pattern
 from regard.attention.sparse import sparse
@@ -66,17 +67,20 @@ def attend(
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     if record is not None or _kernel == "reference":
         return _reference(query, key, value, mask, bias, scale, dropout, record)
-    if _kernel == "flex":
-        return _flex(query, key, value, mask, bias, scale, dropout)
+    if _kernel == "flex" and dropout:
+        raise ValueError("FlexAttention has no dropout on attention weights; use another kernel, or dropout=0")
     if mask is not None and bias is None:
         packed = [part for part in mask.parts if isinstance(part, Documents)]
         patterns = [part for part in mask.parts if isinstance(part, Pattern)]
         if len(packed) <= 1 and len(patterns) <= 1 and len(packed) + len(patterns) == len(mask.parts):
             pattern = patterns[0] if patterns else None
-            if packed and (pattern is None or packed[0].is_square):
+            # without a pattern, FlexAttention takes a packed row as it is
+            if packed and (packed[0].is_square if pattern is not None else _kernel != "flex"):
                 return _variable_length(query, key, value, packed[0], pattern, scale, dropout)
             if pattern is not None and not packed and _FEW < query.shape[-2] == key.shape[-2]:
-                return sparse(query, key, value, pattern, scale, dropout)
+                return _patterned(query, key, value, pattern, scale, dropout)
+    if _kernel == "flex":
+        return flex(query, key, value, mask, bias, scale)
     return _sdpa(query, key, value, mask, bias, scale, dropout)
 
 
@@ -121,10 +125,24 @@ def _plain(query, key, value, bias, scale, dropout):
     return (dropped(weights, dropout) if dropout else weights) @ value
 
 
+# From so many positions on, a GPU computes patterns by FlexAttention: in fewer there are few blocks of 128 to leave
+# out, and each kernel takes seconds to compile. Not measured.
+_LONG = 1024
+
+
+def _patterned(query, key, value, pattern, scale, dropout):
+    """One pattern of the same T positions; a causal one leaves out as much in torch's own kernel."""
+    is_long = query.shape[-2] >= _LONG and type(pattern) is not Causal
+    if _kernel == "flex" or (is_long and not dropout and takes(query)):
+        return patterned(query, key, value, pattern, scale)
+    return sparse(query, key, value, pattern, scale, dropout)
+
+
 def _variable_length(query, key, value, packed, pattern, scale, dropout):
     """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
     is_plain = pattern is None or type(pattern) is Causal
-    if query.is_cuda and is_plain and dropout == 0.0 and query.dtype in (torch.float16, torch.bfloat16):
+    is_half = query.dtype in (torch.float16, torch.bfloat16)
+    if _kernel == "fastest" and query.is_cuda and is_plain and dropout == 0.0 and is_half:
         return _flash_variable_length(query, key, value, packed, pattern is not None, scale)
     blocks = packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
@@ -143,10 +161,10 @@ _SMALL = 96 * 96
 
 def _block(query, key, value, group, pattern, scale, dropout):
     """One padded block, [G, H, T, K]."""
-    is_large = query.is_cuda or query.shape[-2] * key.shape[-2] > _SMALL
+    is_large = query.is_cuda or _kernel == "flex" or query.shape[-2] * key.shape[-2] > _SMALL
     # what follows a shorter sequence is no past of its own; plain products cannot leave a query without keys
     if pattern is not None and (is_large or not pattern.sees_itself):
-        return sparse(query, key, value, pattern, scale, dropout)
+        return _patterned(query, key, value, pattern, scale, dropout)
     bias = group.bias(pattern, query.shape[1], query.device)
     if query.is_cuda or (is_large and not dropout):
         bias = bias if bias is None else bias.to(query.dtype)
@@ -167,22 +185,3 @@ def _flash_variable_length(query, key, value, packed, causal, scale):
     starts = boundaries(packed.query_lengths), boundaries(packed.key_lengths)
     result = varlen_attn(q, k, v, *starts, *sizes, window_size=window, scale=scale)
     return result.transpose(0, 1).unsqueeze(0)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _flex(query, key, value, mask, bias, scale, dropout):
-    """FlexAttention, compiled on a GPU."""
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-
-    if dropout:
-        raise ValueError("FlexAttention has no dropout on attention weights; use another kernel, or dropout=0")
-    (B, H, T), S = query.shape[:3], key.shape[-2]
-    block_mask = score = None
-    if mask is not None:
-        block_mask = create_block_mask(
-            lambda b, h, i, j: mask.allows(b, h, i + (S - T), j), B, H, T, S, device=str(query.device)
-        )
-    if bias is not None:
-        bias = bias.expand(B, H, T, S)
-        score = lambda scores, b, h, i, j: scores + bias[b, h, i, j]
-    run = torch.compile(flex_attention, dynamic=False) if query.is_cuda else flex_attention
-    return run(query, key, value, score_mod=score, block_mask=block_mask, scale=scale)
