@@ -198,7 +198,7 @@ class _Training:
         if self.last:
             fill(model, read_part(self.last, MODEL), str(self.last / MODEL))
         self.objective = processes.hold(self.task.objective(model))
-        self.optimiser = OPTIMISERS[plan.optimiser](self.objective.parameters(), plan.decay)
+        self.optimiser = OPTIMISERS[plan.optimiser](self.objective.parameters(), plan.decay, plan.beta2)
         if self.last:
             state = unpack_optimiser(read_part(self.last, OPTIMISER))
             processes.set_optimiser_state(self.objective, self.optimiser, state)

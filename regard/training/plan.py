@@ -13,7 +13,7 @@ from torch import nn
 from regard.data.loading import Cursor
 from regard.storage.names import require
 from regard.text.tokenizer import KINDS
-from regard.training.optimisers import OPTIMISERS, require_decay
+from regard.training.optimisers import OPTIMISERS, require_use
 from regard.training.schedules import SCHEDULES
 
 Say = Callable[[str], None]
@@ -46,6 +46,7 @@ class Plan:
     precision: str = "float32"  # or bfloat16
     optimiser: str = "adam"
     decay: float = 0.0  # of matrices, apart from the gradient; of optimiser "adamw"
+    beta2: float = 0.0  # share of squared gradients which a step of adam or adamw keeps; 0 is the optimiser's own
     rate: float = 1.0  # times the schedule
     schedule: str = "noam"
     warmup: int = 4000  # steps
@@ -83,7 +84,7 @@ class Plan:
             raise ValueError(f"plan.floor must lie in [0, 1), got {self.floor}")
         if self.floor and self.schedule not in ("linear", "cosine"):
             raise ValueError(f"plan.floor is of the schedules linear and cosine, got plan.schedule={self.schedule!r}")
-        require_decay(self.optimiser, self.decay)
+        require_use(self.optimiser, self.decay, self.beta2)
 
 
 class Batch(Protocol):

@@ -19,10 +19,10 @@ def gradients(steps: int = 10) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(steps, 4, 3))
 
 
-def walked(name: str, rate: float) -> np.ndarray:
+def walked(name: str, rate: float, decay: float = 0.0, beta2: float = 0.0) -> np.ndarray:
     """Where an optimiser of ours takes a weight of ones."""
     weight = nn.Parameter(torch.ones(4, 3, dtype=torch.float64))
-    optimiser = OPTIMISERS[name]([weight])
+    optimiser = OPTIMISERS[name]([weight], decay, beta2)
     for gradient in gradients():
         weight.grad = torch.from_numpy(gradient)
         for group in optimiser.param_groups:
@@ -47,6 +47,27 @@ def test_adam_takes_the_steps_of_the_paper():
         mean, square = 0.9 * mean + 0.1 * g, 0.98 * square + 0.02 * g**2
         x = x - 0.01 * (mean / (1 - 0.9**t)) / (np.sqrt(square / (1 - 0.98**t)) + 1e-9)
     np.testing.assert_allclose(walked("adam", 0.01), x, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("given", "beta2"), [(0.0, 0.95), (0.999, 0.999)])
+def test_adamw_decays_apart_from_the_gradient_and_remembers_as_long_as_it_is_told(given, beta2):
+    x, mean, square = np.ones((4, 3)), 0.0, 0.0
+    for t, g in enumerate(gradients(), 1):
+        mean, square = 0.9 * mean + 0.1 * g, beta2 * square + (1 - beta2) * g**2
+        x = x - 0.01 * (0.1 * x + (mean / (1 - 0.9**t)) / (np.sqrt(square / (1 - beta2**t)) + 1e-8))
+    np.testing.assert_allclose(walked("adamw", 0.01, 0.1, given), x, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"optimiser": "sgd", "beta2": 0.9}, "plan.beta2 is of plan.optimiser='adam' or 'adamw', got 'sgd'"),
+        ({"optimiser": "adamw", "beta2": 1.0}, r"plan.beta2 must lie in \[0, 1\), got 1.0"),
+    ],
+)
+def test_a_beta2_which_would_do_nothing_or_harm_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**values)
 
 
 def test_sgd_goes_down_the_gradient():
