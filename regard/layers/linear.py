@@ -45,8 +45,8 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return linear(x, weight, bias)
     rows = x.numel() // x.shape[-1]
     if _suits_onednn(rows, weight):
-        if torch.is_grad_enabled():
-            return _Product.apply(x, weight, bias)
+        if torch.is_grad_enabled():  # in rows, for what a function of its own gives must not be a view
+            return _Product.apply(x.reshape(rows, -1), weight, bias).view(*x.shape[:-1], -1)
         return _onednn(x, weight, bias)
     threads = torch.get_num_threads()
     if threads == 1 or not 0 < rows <= _FEW or weight.numel() < _LARGE or torch.is_grad_enabled():
@@ -87,7 +87,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """A product whose gradients are computed as it is."""
+    """A product of rows [N, I] whose gradients are computed as it is."""
 
     @staticmethod
     def forward(ctx, x, weight, bias):  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -99,11 +99,10 @@ class _Product(torch.autograd.Function):
     def backward(ctx, gradient):  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
-        rows = gradient.flatten(0, -2)
         return (
-            _onednn(rows, weight.mT).view(x.shape) if of_x else None,
-            _onednn(rows.mT, x.flatten(0, -2).mT) if of_weight else None,
-            rows.sum(0) if of_bias else None,
+            _onednn(gradient, weight.mT) if of_x else None,
+            _onednn(gradient.mT, x.mT) if of_weight else None,
+            gradient.sum(0) if of_bias else None,
         )
 
 

@@ -77,6 +77,15 @@ def test_onednn_gives_the_product_and_its_gradients(onednn, shape, with_bias):
 
 
 @needs_onednn
+def test_what_onednn_gives_can_be_changed_in_place(onednn):
+    weight = torch.randn(1030, 512, requires_grad=True)
+    for x in (torch.randn(7, 90, 512), torch.randn(512), torch.randn(90, 512)):
+        product(x, weight).relu_().sum().backward()
+    assert weight.grad is not None
+    assert len(onednn) == 6
+
+
+@needs_onednn
 def test_a_gradient_which_nobody_wants_is_not_computed(onednn):
     weight = torch.randn(1024, 512)
     x = torch.randn(64, 512, requires_grad=True)
