@@ -111,7 +111,7 @@ def gradients(monkeypatch, folder, *, clip: float = 0.0, **plan) -> list[dict[st
     run = small("rnnsearch", clip=clip, sentences=20, tokens=0, validate_sentences=0, best="loss", **plan)
     run = replace(run, model={**run.model, "dropout": 0.0})
 
-    def sgd(parameters, decay):
+    def sgd(parameters, decay, beta2):
         class Watched(torch.optim.SGD):
             def step(self, closure=None):
                 if self.param_groups[0]["lr"]:  # torch makes the state to be saved by a step of rate 0
