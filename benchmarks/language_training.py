@@ -63,7 +63,7 @@ def compare(
         workloads = contenders(config, parts, bfloat16=bfloat16)
         profiled = profiled or workloads[0]
         work = f"{len(parts[0])} x {context}, {'bfloat16' if bfloat16 else 'float32'}"
-        speeds = alternate(work, workloads, seconds=seconds, parts=len(parts))
+        speeds = alternate(work, workloads, seconds=seconds)
         rows.append(Row.beside(work, "tokens/s", speeds, PEER, 1.5))
     peaks = [memory.peak(name, vars(config), batches) for name in (memory.OURS_OF_TEXT, PEER)]
     work = f"{windows} x {context}, float32, memory"
