@@ -13,7 +13,9 @@ LengthPenalty = Annotated[
 ]
 
 Int8 = Annotated[bool, typer.Option("--int8", help="Round weights to 8 bits: faster on a processor.")]
-Bfloat16 = Annotated[bool, typer.Option("--bfloat16", help="Round weights to 16 bits: faster where products are.")]
+Bfloat16 = Annotated[
+    bool, typer.Option("--bfloat16", help="Round weights to 16 bits: faster where the processor has such products.")
+]
 
 
 def round_as_asked(writer: "Writer", int8: bool, bfloat16: bool) -> None:
