@@ -91,12 +91,12 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (len(self.found) + 1) / WARMUP)
         start = time.perf_counter()
-        hidden: Tensor = self.model.hidden(Packed.of([text[:-1].tolist()]))[self.half :]  # pyright: ignore[reportCallIssue]
-        total, _ = summed_loss(self.model.output, hidden, text[self.half + 1 :])  # pyright: ignore[reportArgumentType]
+        hidden: Tensor = self.model.hidden(Packed.of([text[:-1].tolist()]))[self.half :]
+        total, _ = summed_loss(self.model.output, hidden, text[self.half + 1 :])
         (total / self.half).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         with torch.no_grad():
-            right = self.model.output(hidden).argmax(1) == text[self.half + 1 :]  # pyright: ignore[reportCallIssue]
+            right = self.model.output(hidden).argmax(1) == text[self.half + 1 :]
         self.optimiser.step()
         self.optimiser.zero_grad()
         self.spent += time.perf_counter() - start
