@@ -11,6 +11,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
+from regard.text.encoders import NAMES
 from regard.text.kinds import SPECIAL
 
 PAIRS = {  # vocabulary: merges
@@ -122,11 +123,15 @@ def _gpt2(ids: dict[str, int], pairs: list[tuple[str, str]]) -> tokenizers.Token
 
 
 def special_ids(tokenizer: tokenizers.Tokenizer) -> dict[str, int]:
-    """Where a tokenizer has its pad, end and unknown, as far as it has them.
+    """Where a tokenizer has its pad, end and unknown, and an encoder's summary, separator and mask; as far as it does.
 
     Raises:
-        ValueError: if its special tokens are neither those of `Tokenizer.train` nor those of GPT or GPT-2.
+        ValueError: if its special tokens are neither those of `Tokenizer.train` nor those of a published model.
     """
+    for names in NAMES.values():
+        ids = {name: id for name, token in names.items() if (id := tokenizer.token_to_id(token)) is not None}
+        if len(ids) == len(names):
+            return ids
     found, end = {name: tokenizer.token_to_id(name) for name in SPECIAL}, tokenizer.token_to_id(END)
     suffix = tokenizer.model.end_of_word_suffix if isinstance(tokenizer.model, models.BPE) else None
     if list(found.values()) == [0, 1, 2]:
@@ -138,5 +143,6 @@ def special_ids(tokenizer: tokenizers.Tokenizer) -> dict[str, int]:
     listed = ", ".join(f"{name}: {'missing' if at is None else at}" for name, at in {**found, END: end}.items())
     raise ValueError(
         f"the special tokens must have the ids <pad>: 0, </s>: 1, <unk>: 2; or be those of GPT-2, {END} alone in a "
-        f"vocabulary of bytes, or of GPT, <unk>: 0 where words end in {WORD_END}; got {listed}"
+        f"vocabulary of bytes, of GPT, <unk>: 0 where words end in {WORD_END}, or of BERT, ALBERT or XLNet, which have "
+        f"all of pad, unknown, [CLS] or <cls>, [SEP] or <sep>, and mask; got {listed}"
     )

@@ -26,6 +26,7 @@ import codecs
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -33,9 +34,12 @@ import tokenizers
 from tokenizers import decoders
 
 from regard.storage.files import written_whole
+from regard.text.framing import Framing
 from regard.text.kinds import KINDS, SPACE, SPECIAL, trained
 from regard.text.letters import bytes_of
 from regard.text.published import WORD_END, pair_in, read_pair, special_ids
+from regard.text.sentencepiece import read_sentencepiece
+from regard.text.wordpiece import read_wordpiece
 
 __all__ = ["KINDS", "SPECIAL", "Tokenizer", "Unfolding"]
 
@@ -44,6 +48,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.register_at_fork(after_in_child=lambda: os.environ.__setitem__("TOKENIZERS_PARALLELISM", "false"))
 
 _SHOWN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
+_PUBLISHED = {".model": read_sentencepiece, ".txt": read_wordpiece}  # other files than tokenizer.json
 _LONE_BYTES = {0xDC00 + byte: f"<0x{byte:02X}>" for byte in range(0x80, 0x100)}  # as "surrogateescape" reads them
 
 
@@ -92,7 +97,11 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a `tokenizer.json`, or the one in a folder, or a folder's published pair of files.
+        """Read a `tokenizer.json`, or the one in a folder; or, where it has none, what else was published in it.
+
+        Args:
+            path: a `tokenizer.json`; a `.model` of SentencePiece, ALBERT's or XLNet's; a `.txt` with BERT's vocabulary;
+                or a folder with one of these (`spiece.model`, `vocab.txt`) or with GPT's or GPT-2's pair of files.
 
         Raises:
             FileNotFoundError: if there is none.
@@ -103,6 +112,10 @@ class Tokenizer:
             path, folder = path / "tokenizer.json", path
             if not path.is_file() and (pair := pair_in(folder)):
                 return cls.from_files(*pair)
+            if not path.is_file():
+                path = next((at for at in map(folder.joinpath, ("spiece.model", "vocab.txt")) if at.is_file()), path)
+        if path.suffix in _PUBLISHED:
+            return cls(_PUBLISHED[path.suffix](path))
         if not path.is_file():
             raise FileNotFoundError(f"no tokenizer at {path}; `Tokenizer.train(...).save(path)` makes one")
         try:
@@ -154,6 +167,40 @@ class Tokenizer:
         """The id of whatever was not seen in training; a ValueError where there is none."""
         return self._id("unknown")
 
+    @property
+    def special_tokens(self) -> dict[str, str]:
+        """The special tokens of an encoder by the names which Transformers has for them."""
+        names = {"pad": "pad", "unknown": "unk", "summary": "cls", "separator": "sep", "mask": "mask"}
+        there = {f"{theirs}_token": self._special[ours] for ours, theirs in names.items() if ours in self._special}
+        return {name: self._tokenizer.id_to_token(id) or "" for name, id in there.items()}
+
+    @property
+    def mask(self) -> int:
+        """The id which stands for a word that is to be found; a ValueError where there is none."""
+        return self._id("mask")
+
+    def framing(self, *, is_last: bool) -> Framing:
+        """How texts become the input of an encoder.
+
+        Args:
+            is_last: whether the token whose state sums an input up stands behind the texts, as in XLNet.
+
+        Raises:
+            ValueError: if there are no such special tokens.
+        """
+        return Framing(self._id("summary"), self._id("separator"), is_last)
+
+    @cached_property
+    def begins_word(self) -> list[bool]:
+        """Whether each id begins a word; special ids do, and pieces of punctuation."""
+        marks = isinstance(self._tokenizer.decoder, decoders.WordPiece)
+        tokens = [self._tokenizer.id_to_token(id) or "" for id in range(self.size)]
+        if marks:  # those which go on are marked
+            return [not token.startswith("##") for token in tokens]
+        return [
+            token.startswith(SPACE) or not token[:1].isalnum() or id in self._dropped for id, token in enumerate(tokens)
+        ]
+
     def _id(self, name: str) -> int:
         """A special id."""
         if name not in self._special:
@@ -173,6 +220,16 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, without ends."""
         return [encoded.ids for encoded in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def locate_batch(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Ids of many texts, and of each id from which character of the text to which it stands."""
+        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [(one.ids, one.offsets) for one in encoded]
+
+    def encode_words(self, words: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Ids of words which are cut apart already, and the number of the word in which each id stands."""
+        encoded = self._tokenizer.encode(list(words), is_pretokenized=True, add_special_tokens=False)
+        return encoded.ids, [word for word in encoded.word_ids if word is not None]
 
     def decode(self, ids: Iterable[int], *, keeps_unknown: bool = False) -> str:
         """The text of these ids; special ids are dropped, save `<unk>` where asked for."""

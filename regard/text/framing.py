@@ -1,0 +1,58 @@
+"""How texts become the input of an encoder: the special tokens around them, and the segment in which each token stands.
+
+BERT and ALBERT read `[CLS] A [SEP] B [SEP]`, segments 0 and 1 (Devlin et al. 2019, section 3.2); XLNet reads
+`A <sep> B <sep> <cls>`, segments 0, 1 and 2 for the last (Yang et al. 2019, section 2.5, as in their code).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """The special ids, and where the one stands whose state sums the input up."""
+
+    summary: int  # [CLS]
+    separator: int  # [SEP]
+    is_last: bool  # the summary stands behind the texts, not before them
+
+    def added(self, texts: int) -> int:
+        """Special tokens around so many texts."""
+        return 1 + texts
+
+    def frame(self, *texts: Ids) -> tuple[list[int], list[int]]:
+        """Ids and segments of an input of one text or two."""
+        ids: list[int] = [] if self.is_last else [self.summary]
+        segments = [0] * len(ids)
+        for number, text in enumerate(texts):
+            ids += [*text, self.separator]
+            segments += [number] * (len(text) + 1)
+        if self.is_last:
+            ids.append(self.summary)
+            segments.append(2)
+        return ids, segments
+
+
+def shortened(texts: Sequence[Ids], room: int) -> list[Ids]:
+    """The texts cut at their ends to `room` ids together; the longer of two loses first, id by id.
+
+    Raises:
+        ValueError: if there is no room for one id of each.
+    """
+    if room < len(texts):
+        raise ValueError(f"there is room for {room} tokens, and {len(texts)} texts; allow longer inputs")
+    if len(texts) == 1:
+        return [texts[0][:room]]
+    first, second = texts
+    over = len(first) + len(second) - room
+    if over <= 0:
+        return [first, second]
+    apart = len(first) - len(second)
+    lost = min(over, abs(apart))  # by the longer one alone
+    each, odd = divmod(over - lost, 2)
+    # then in turn, the second first where both are as long
+    from_first = each + (lost if apart > 0 else 0)
+    from_second = each + odd + (lost if apart < 0 else 0)
+    return [first[: len(first) - from_first], second[: len(second) - from_second]]
