@@ -1,0 +1,327 @@
+"""Which task labels make, and a part of examples to validate on."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from math import floor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from regard.data.examples import Choices, Example, TaggedWords
+from regard.data.labels import Found, class_name, leak, listed, number_of, split, task_of
+from regard.data.rows import SkippedExamples
+from regard.data.table import Table
+
+
+def labelled(*labels, texts=None):
+    """An example with each of these labels, and its place."""
+    texts = texts or [f"text {number}" for number in range(len(labels))]
+    return [
+        Example((text,), label, f"a.csv:{number}")
+        for number, (text, label) in enumerate(zip(texts, labels, strict=True), 2)
+    ]
+
+
+NUMBERED = [str(number) for number in range(30)]  # as classes are numbered
+
+
+class TestTask:
+    """Which task it is."""
+
+    @pytest.mark.parametrize(
+        ("labels", "said", "names"),
+        [
+            (["0", "1", "1"], "label has 2 values, 0 and 1: classification", ("0", "1")),
+            (["b", "a", "b"], "label has 2 values, a and b: classification", ("a", "b")),
+            (["10", "9", "2"], "label has 3 values, 2, 9 and 10: classification", ("2", "9", "10")),
+            (["x", "10", "9"], "label has 3 values, 10, 9 and x: classification", ("10", "9", "x")),
+            (["true", "false"], "label has 2 values, false and true: classification", ("false", "true")),
+            ([1.0, 0.0, 2.0], "label has 3 values, 0, 1 and 2: classification", ("0", "1", "2")),
+            (["-1", "0", "1"], "label has 3 values, -1, 0 and 1: classification", ("-1", "0", "1")),
+            (["0.5", "1"], "label has numbers from 0.5 to 1 which are not all whole, such as 0.5: regression", ()),
+            ([0.25, 5.0], "label has numbers from 0.25 to 5 which are not all whole, such as 0.25: regression", ()),
+            ([str(n * 7) for n in range(21)] * 50, "label has 21 whole numbers from 0 to 140: regression", ()),
+            (NUMBERED * 9, "label has 30 whole numbers from 0 to 29: regression", ()),
+        ],
+    )
+    def test_the_task_of_labels_and_why(self, labels, said, names):
+        found = task_of(labelled(*labels))
+        assert str(found) == said
+        assert found.labels == names
+
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_many_whole_numbers_without_a_gap_which_come_often_are_classes(self, first):
+        labels = [str(number + first) for number in range(77)] * 10
+        assert task_of(labelled(*labels)).task == "classification"
+        assert task_of(labelled(*labels[:-1])).task == "regression"
+        with_a_gap = ["99" if label == "40" else label for label in labels]
+        assert task_of(labelled(*with_a_gap)).task == "regression"
+
+    def test_a_task_which_is_said_is_taken(self):
+        assert str(task_of(labelled("1", "2", "5"), "regression")) == (
+            "label has 3 whole numbers from 1 to 5, as task='regression' says: regression"
+        )
+        assert str(task_of(labelled("0.5", "1"), "classification")) == (
+            "label has 2 values, 0.5 and 1, as task='classification' says: classification"
+        )
+        with pytest.raises(ValueError, match=r"a\.csv:3: label 'x' is no number, which task='regression' needs"):
+            task_of(labelled("1", "x"), "regression")
+        with pytest.raises(ValueError, match=r"task must be one of .*, got 'clasification'; did you mean"):
+            task_of(labelled("1", "x"), "clasification")
+        with pytest.raises(ValueError, match=r"a\.csv:2: tagging needs TaggedWords, got Example"):
+            task_of(labelled("1", "x"), "tagging")
+
+    @pytest.mark.parametrize(
+        ("labels", "classes"),
+        [
+            (["1", 1.0, "1.0", "1.00", "2"], ("1", "2")),
+            (["007", "7", "7.0"], ("007", "7")),
+            (["1.10", "1.1", "x"], ("1.1", "1.10", "x")),
+            (["v1.0", "1.0"], ("1", "v1.0")),
+            (["10.0", "0.0"], ("0", "10")),
+        ],
+    )
+    def test_a_whole_number_is_one_class_however_it_is_written(self, labels, classes):
+        found = task_of(labelled(*labels), "classification")
+        assert found.labels == classes
+        assert {example.label for example in found.settled(labelled(*labels))} == set(classes)
+
+    def test_words_with_tags_are_tagging(self):
+        found = task_of([TaggedWords(("a", "b"), ("O", "B-X")), TaggedWords(("c",), ("O",))])
+        assert str(found) == "the words have 2 tags, B-X and O: tagging"
+        assert found.counts == (1, 2)
+
+    def test_texts_with_options_are_choice(self):
+        two, three = Choices("a", ("b", "c"), 0), Choices("a", ("b", "c", "d"), 0)
+        assert str(task_of([two, two])) == "every text has 2 options: choice"
+        assert str(task_of([two, three])) == "every text has 2 to 3 options: choice"
+
+    @pytest.mark.parametrize(
+        ("examples", "message"),
+        [
+            ([], "there are no examples"),
+            (labelled("a", "a"), "each of 2 examples has the label 'a'; there is nothing to learn"),
+            (labelled("1", "1.0"), "each of 2 examples has the label '1'"),
+            ([TaggedWords(("a", "b"), ("O", "O"))], "has the label 'O'"),
+            (labelled("a", None), r"a\.csv:3: this has no label"),
+            ([Choices("a", ("b", "c"), None, "x:1")], "x:1: this has no label"),
+            ([TaggedWords(("a",), None, "x:1")], "x:1: this has no label"),
+            (
+                [*labelled("a"), TaggedWords(("a",), ("O",), "x:1")],
+                "x:1: classification needs Example, got TaggedWords",
+            ),
+            (labelled(*(f"text {n}" for n in range(40))), r"40 values in 40 examples, such as 'text 0' \(a\.csv:2\)"),
+        ],
+    )
+    def test_what_nothing_can_be_learnt_from_is_an_error(self, examples, message):
+        with pytest.raises(ValueError, match=message):
+            task_of(examples)
+
+    def test_equal_numbers_written_otherwise_are_constant_too(self):
+        with pytest.raises(ValueError, match=r"each of 2 examples has the number 0\.5"):
+            task_of(labelled("0.5", "0.50"), "regression")
+
+    def test_classes_of_many_names_may_be_meant(self):
+        assert len(task_of(labelled(*map(str, "abcdefghijklmnopqrstuvwxyz")), "classification").labels) == 26
+
+    def test_the_order_of_examples_decides_nothing(self):
+        labels = ["b", "a", "10", "9", "b"]
+        assert task_of(labelled(*labels)) == task_of(labelled(*reversed(labels)))
+
+    @pytest.mark.parametrize(
+        ("text", "number"),
+        [("1", 1.0), ("-.5", -0.5), ("1e3", 1000.0), ("+2.", 2.0), (3.5, 3.5)]
+        + [(text, None) for text in ("", "1_000", "nan", "inf", "1e999", "1,5", "٣", "1 2", "0x1", ".", "-")],
+    )
+    def test_what_is_a_number(self, text, number):
+        assert number_of(text) == number
+
+    def test_what_numbers_are_called(self):
+        assert [class_name(label) for label in (1.0, 0.5, -0.0, 1e20, True)] == [
+            *("1", "0.5", "0", "100000000000000000000", "true")
+        ]
+
+    def test_names_are_listed_as_in_a_sentence(self):
+        assert listed(["a"]) == "a"
+        assert listed(["a", "b", "c"]) == "a, b and c"
+        assert listed([str(n) for n in range(77)]) == "0, 1, 2, 3, 4 and 72 more"
+
+
+class TestSettled:
+    """Labels as the task has them."""
+
+    def test_numbers_become_numbers(self):
+        found = task_of(labelled("0.5", 2.0))
+        assert [example.label for example in found.settled(labelled("1", 3.0, None))] == [1.0, 3.0, None]
+        with pytest.raises(ValueError, match=r"a\.csv:2: label 'x' is no number"):
+            found.settled(labelled("x"))
+
+    def test_a_class_which_training_has_not_is_named_or_counted(self):
+        found, other = task_of(labelled("true", "false")), labelled("true", "True", "maybe", "True")
+        with pytest.raises(
+            ValueError, match=r"a\.csv:3: label 'True' is none of .* false and true; did you mean 'true'"
+        ):
+            found.settled(other)
+        skipped = SkippedExamples()
+        assert [example.label for example in found.settled(other, skipped)] == ["true"]
+        assert skipped == {"with a label which is not learnt": 3}
+        assert found.unseen(other) == {"True": 2, "maybe": 1}
+        assert found.unseen(labelled("true", None)) == {}
+
+    def test_a_tag_which_training_has_not_is_named(self):
+        found = task_of([TaggedWords(("a", "b"), ("O", "B-X"))])
+        other = [TaggedWords(("a", "b"), ("O", "B-Y"), "x:1"), TaggedWords(("a",), None)]
+        assert found.settled(other[1:]) == other[1:]
+        with pytest.raises(ValueError, match="x:1: label 'B-Y' is none of those which are learnt, B-X and O"):
+            found.settled(other)
+        assert found.unseen(other) == {"B-Y": 1}
+
+    def test_examples_of_another_kind_are_refused(self):
+        with pytest.raises(ValueError, match="classification needs Example, got Choices"):
+            task_of(labelled("a", "b")).settled([Choices("a", ("b", "c"), 0)])
+
+    def test_balance_says_how_classes_are_shared_out(self):
+        found = task_of(labelled(*["a"] * 12, "b", "b", "b", "c"))
+        assert found.counts == (12, 3, 1)
+        assert found.balance() == "the most frequent class, a, has 75.0% of 16; fewer than 10 has b (3) and c (1)"
+        assert found.balance(few=1) == "the most frequent class, a, has 75.0% of 16"
+        with pytest.raises(ValueError, match="the labels of regression are no classes"):
+            task_of(labelled("0.5", "1")).balance()
+
+
+def test_texts_of_training_in_validation_are_counted():
+    training = labelled("a", "b", "b", texts=["One text", "another", "third"])
+    validation = labelled("a", "a", "a", "a", texts=[" one  TEXT", "another", "new", "one text"])
+    assert str(leak(training, validation)) == (
+        "3 of 4 examples to validate on (75.0%) have a text of training, 1 of them with another label there"
+    )
+    assert str(leak(training, labelled("a"))) == "none of 1 examples to validate on has a text of training"
+    pairs = [Example(("a", "b"), "x")]
+    assert leak(pairs, [Example(("b", "a"), "x"), Example(("a", "b"), "x")]).known == 1
+
+
+names = some.sampled_from(["a", "b", "c", "d"])
+tables = some.lists(some.tuples(some.integers(0, 30), names), min_size=8, max_size=80)
+
+
+class TestSplit:
+    """A part to validate on."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(rows=tables, share=some.floats(0.01, 0.99), seed=some.integers(0, 9))
+    def test_the_parts_are_all_and_no_text_is_in_both_nor_any_class_lost(self, rows, share, seed):
+        examples = labelled(*(label for _, label in rows), texts=[f"text  {number}" for number, _ in rows])
+        found = Found("classification", "", tuple(sorted({label for _, label in rows})))
+        pairs = {}
+        for number, label in rows:
+            pairs.setdefault(label, set()).add(number)
+        try:
+            training, validation = split(examples, found, share, seed)
+        except ValueError:
+            labels = [{label for other, label in rows if other == number} for number in {number for number, _ in rows}]
+            counts = Counter(label for group in labels for label in group)
+            assert all(any(counts[label] == 1 for label in group) for group in labels)
+            return
+        assert validation
+        assert sorted(map(id, training + validation)) == sorted(map(id, examples))
+        places = {id(example): number for number, example in enumerate(examples)}
+        for part in (training, validation):
+            assert [places[id(example)] for example in part] == sorted(places[id(example)] for example in part)
+        assert not {example.texts for example in training} & {example.texts for example in validation}
+        assert {example.label for example in training} == {example.label for example in examples}
+
+    @settings(max_examples=200, deadline=None)
+    @given(labels=some.lists(names, min_size=8, max_size=80), share=some.floats(0.01, 0.99), seed=some.integers(0, 9))
+    def test_each_class_has_its_share(self, labels, share, seed):
+        examples = labelled(*labels, *"aabb")
+        _, validation = split(examples, Found("classification", ""), share, seed)
+        counts, apart = Counter([*labels, *"aabb"]), Counter(example.label for example in validation)
+        for label, count in counts.items():
+            assert apart[label] == min(max(1, floor(share * count + 0.5)), count - 1)
+
+    def test_each_tenth_of_the_numbers_has_its_share(self):
+        examples = labelled(*(str(number * number / 7) for number in range(1000)))
+        training, validation = split(examples, task_of(examples), 0.2, 5)
+        assert len(validation) == 200
+        values = sorted(float(str(example.label)) for example in examples)
+        for low in range(0, 1000, 100):
+            apart = [e for e in validation if values[low] <= float(str(e.label)) <= values[low + 99]]
+            assert len(apart) == 20
+        assert len(training) == 800
+
+    def test_each_tag_is_on_both_sides(self):
+        tags = ["O O", "O B-X", "O B-X", "B-Y", "B-Y O", "O", "O O O", "B-Z O"]
+        examples = [
+            TaggedWords(tuple(f"{number}{place}" for place in range(len(row.split()))), tuple(row.split()))
+            for number, row in enumerate(tags)
+        ]
+        for seed in range(20):
+            parts = split(examples, task_of(examples), 0.1, seed)
+            training, validation = ({tag for row in part for tag in row.tags or ()} for part in parts)
+            assert training == {"O", "B-X", "B-Y", "B-Z"}
+            assert validation == {"O", "B-X", "B-Y"}
+
+    def test_choices_are_divided(self):
+        examples = [Choices(f"text {number}", ("a", "b"), number % 2) for number in range(50)]
+        assert [len(part) for part in split(examples, task_of(examples), 0.1)] == [45, 5]
+
+    def test_a_text_which_comes_often_does_not_swell_the_part(self):
+        examples = labelled(*["a"] * 60, *["b"] * 40, texts=["ok"] * 50 + [f"text {number}" for number in range(50)])
+        for seed in range(20):
+            _, validation = split(examples, task_of(examples), 0.1, seed)
+            assert Counter(example.label for example in validation) == {"a": 6, "b": 4}
+
+    def test_another_seed_is_another_part(self):
+        examples = labelled(*"ab" * 100)
+        parts = [split(examples, task_of(examples), 0.1, seed)[1] for seed in range(5)]
+        assert len({tuple(example.place for example in part) for part in parts}) == 5
+
+    def test_it_is_the_same_in_every_process(self):
+        code = (
+            "from regard.data.examples import Example; from regard.data.labels import split, task_of\n"
+            "examples = [Example((str(number),), 'abc'[number % 3], str(number)) for number in range(90)]\n"
+            "print(*(example.place for example in split(examples, task_of(examples))[1]))"
+        )
+        said = {
+            subprocess.run(
+                [sys.executable, "-c", code],
+                capture_output=True,
+                text=True,
+                check=True,
+                env={**os.environ, "PYTHONHASHSEED": seed},
+            ).stdout
+            for seed in ("1", "2", "3")
+        }
+        examples = [Example((str(number),), "abc"[number % 3], str(number)) for number in range(90)]
+        places = [example.place for example in split(examples, task_of(examples))[1]]
+        assert len(places) == 9
+        assert said == {" ".join(places) + "\n"}
+
+    def test_what_cannot_be_divided_is_an_error(self):
+        examples = labelled("a", "b", "b", texts=["one", "two", "two"])
+        with pytest.raises(ValueError, match="3 examples have no two texts of one label"):
+            split(examples, task_of(examples))
+        for share in (0.0, 1.0, -1.0):
+            with pytest.raises(ValueError, match=f"share must lie between 0 and 1, got {share}"):
+                split(examples, task_of(examples), share)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "task", "labels"),
+    [
+        ("SST-2/dev.tsv", "classification", ("0", "1")),
+        ("RTE/train.tsv", "classification", ("entailment", "not_entailment")),
+        ("STS-B/dev.tsv", "regression", ()),
+    ],
+)
+def test_tasks_of_glue_are_known(data, name, task, labels):
+    examples = list(Table(str(data / "glue" / name)).read())
+    found = task_of(examples)
+    assert (found.task, found.labels) == (task, labels)
+    training, validation = split(examples, found, 0.1)
+    assert len(validation) == pytest.approx(len(examples) / 10, abs=10)
+    assert leak(training, validation).known == 0
