@@ -1,0 +1,335 @@
+"""Documents of sentences as ids on disk: what encoders are pre-trained on.
+
+A store is a folder of three plain arrays and a manifest:
+
+    text.ids          the ids of every sentence, end to end; little-endian uint16 or uint32
+    text.sentences    where each sentence starts among them, and the end of the last; little-endian int64
+    text.documents    the number of each document's first sentence, and that of all sentences; little-endian int64
+    manifest.json     counts and the fingerprint of what it was made from
+
+Where one sentence ends and the next begins is said by one of `DIVISIONS`:
+
+- `lines`: each line is a sentence, as in BERT's own input; there, documents stand between empty lines, which is
+  `Corpus(path, documents="paragraphs")`.
+- `prose`: each line is a paragraph, and divided by the rule of `sentences_of`.
+- `wikitext`: as prose, of tokenised text, in which a full stop stands between spaces. The file is divided into its
+  articles, each of which begins with a heading ` = Title = ` between empty lines; "we extract only the text passages
+  and ignore lists, tables, and headers" (Devlin et al. 2019, section 3.1), so headings are left out.
+
+Sentences and documents without a token are left out.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.data.corpus import Corpus, Piece
+from regard.data.rows import Skipped, SkippedDocuments
+from regard.storage.folders import FORMAT, check_id_type, id_type, mapped, read_manifest, write_folder
+from regard.storage.names import require
+from regard.text.tokenizer import Tokenizer
+
+DIVISIONS = ("lines", "prose", "wikitext")
+COUNTS = ("documents", "sentences", "tokens")
+CHUNK = 1 << 12  # sentences which are tokenised at once
+CHUNK_CHARACTERS = 1 << 20
+Integers = NDArray[np.int64]
+
+_OPENING, _CLOSING = "\"'“‘«(\\[", "\"'”’»)\\]"
+_STOP = re.compile(
+    rf'(?<![.!?])(?P<mark>[.!?]++)[{_CLOSING}]*+(?:\s+(?P<apart>[")]))?(?=\s+[{_OPENING}]*(?P<next>\S))'
+    r"|(?P<wide>[。！？]+[」』”’）]*)"
+)
+_TITLES = {"Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Gen", "Col", "Lt", "Capt", "Sen", "Gov", "Rev", "No", "vs"}
+_TITLE, _HEADING = re.compile(r"\s*= (?!=).*(?<!=) =\s*"), re.compile(r"\s*= =.*= =\s*")
+
+
+class SentenceStore:
+    """Documents of sentences as ids; made by `SentenceStore.build`, `SentenceStore.open` or `SentenceStore.prepare`.
+
+    Raises:
+        FileNotFoundError: if there is no store in the folder.
+        ValueError: if a file of it is missing, cut short or not of its size.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder, _check)
+        self._ids = mapped(self.folder / "text.ids", self.manifest["type"], self.tokens)
+        self._sentences = mapped(self.folder / "text.sentences", "<i8", self.sentences + 1)
+        self._documents = mapped(self.folder / "text.documents", "<i8", len(self) + 1)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """The store in this folder."""
+        return cls(folder)
+
+    @classmethod
+    def build(
+        cls,
+        folder: str | Path,
+        pieces: Iterable[Piece],
+        tokenizer: Tokenizer,
+        *,
+        sentences: str,
+        skipped: Skipped | None = None,
+        fingerprint: str = "",
+        progress: Callable[[int], None] | None = None,
+    ) -> Self:
+        """Tokenise documents as they come and write them to a folder, in place of a store which is there.
+
+        Args:
+            sentences: one of `DIVISIONS`.
+            skipped: where the reader of `pieces` counts what it passes over.
+            fingerprint: what `prepare` asks for.
+            progress: called after each chunk with the number of characters stored so far.
+
+        Raises:
+            ValueError: if there is no text, or no such division.
+        """
+        require("sentences", sentences, DIVISIONS)
+        divided = _divided(pieces, sentences)
+        write_folder(folder, lambda place: _write(place, divided, tokenizer, skipped, progress), fingerprint)
+        return cls(folder)
+
+    @classmethod
+    def prepare(
+        cls,
+        folder: str | Path,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        *,
+        sentences: str,
+        skips: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Self:
+        """The store of this corpus, opened if it is there and up to date, and else built.
+
+        Args:
+            sentences: one of `DIVISIONS`.
+            skips: whether unusable documents are passed over; `store.skipped` says how many.
+
+        Raises:
+            ValueError: if the corpus is not read as the division needs it.
+        """
+        require("sentences", sentences, DIVISIONS)
+        if sentences == "wikitext" and (corpus.kind != "plain" or corpus.documents != "file"):
+            raise ValueError(
+                f"sentences='wikitext' finds the documents of a plain file itself: {corpus.path} must be one, with "
+                f"documents='file', got documents={corpus.documents!r}; sentences='prose' divides any other text"
+            )
+        parts = (FORMAT, corpus.fingerprint(), tokenizer.fingerprint, sentences, skips)
+        fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()
+        try:
+            store = cls(folder)
+            if store.manifest["fingerprint"] == fingerprint:
+                return store
+        except (FileNotFoundError, ValueError):
+            pass  # whatever is wrong with it, a new one takes its place
+        skipped = SkippedDocuments() if skips else None
+        options = {"skipped": skipped, "fingerprint": fingerprint, "progress": progress}
+        return cls.build(folder, corpus.read(skipped), tokenizer, sentences=sentences, **options)
+
+    def __len__(self) -> int:
+        """How many documents there are."""
+        return self.manifest["documents"]
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences there are."""
+        return self.manifest["sentences"]
+
+    @property
+    def tokens(self) -> int:
+        """How many ids there are."""
+        return self.manifest["tokens"]
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids the tokenizer has."""
+        return self.manifest["vocabulary"]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Documents, sentences and tokens."""
+        return {name: self.manifest[name] for name in COUNTS}
+
+    @property
+    def skipped(self) -> Skipped:
+        """What was passed over when the store was built."""
+        return SkippedDocuments(self.manifest["skipped"])
+
+    def bounds(self, document: int) -> list[int]:
+        """Where each sentence of a document starts among the ids, and where the last of them ends."""
+        first, last = self._documents[document : document + 2].tolist()
+        return self._sentences[first : last + 1].tolist()
+
+    def ids(self, start: int, stop: int) -> list[int]:
+        """The ids from one place to another."""
+        return self._ids[start:stop].tolist()
+
+    def starts(self, start: int, stop: int) -> Integers:
+        """Where sentences start among the ids from `start` on, before `stop`."""
+        first, last = np.searchsorted(self._sentences, (start, stop))
+        return np.asarray(self._sentences[first:last])
+
+    def start_of(self, place: int) -> int:
+        """Where the sentence begins which an id belongs to."""
+        return int(self._sentences[np.searchsorted(self._sentences, place, "right") - 1])
+
+    def end_of(self, place: int) -> int:
+        """Where the sentence ends which an id belongs to."""
+        return int(self._sentences[np.searchsorted(self._sentences, place, "right")])
+
+    def __repr__(self) -> str:
+        return f"SentenceStore({str(self.folder)!r}, tokens={self.tokens})"
+
+    def __reduce__(self):
+        return type(self), (self.folder,)  # a worker maps the files anew instead of being sent them
+
+
+def sentences_of(paragraph: str, *, is_tokenised: bool = False) -> list[str]:
+    """The sentences of a paragraph, none of them empty.
+
+    A sentence ends after `.`, `!` or `?`, and what they close, where white space follows, and then, behind what it may
+    open, anything but a small letter; `。`, `！` and `？` need no space. After a word a full stop does not end it where
+    the word is a single capital, has a full stop inside (`U.S.`), or is one of a few titles (`Dr.`). In tokenised text
+    only marks between spaces end one. A quotation mark between spaces belongs to the sentence in which it closes a
+    quotation. Where the rule is in doubt, sentences come out too long rather than too short.
+    """
+    found, start = [], 0
+    for stop in _STOP.finditer(paragraph):
+        if not _ends(paragraph, stop, is_tokenised):
+            continue
+        end = stop.end()
+        if stop["apart"] == '"' and paragraph.count('"', start, end) % 2:
+            end = stop.start("apart")  # it opens what follows
+        found.append(paragraph[start:end].strip())
+        start = end
+    found.append(paragraph[start:].strip())
+    return [sentence for sentence in found if sentence]
+
+
+def _ends(paragraph: str, stop: re.Match[str], is_tokenised: bool) -> bool:
+    """Whether a sentence ends at this mark."""
+    if stop["wide"]:
+        return True
+    if stop["next"].islower():
+        return False
+    before = paragraph[max(0, stop.start() - 24) : stop.start()]
+    if not before or before[-1].isspace():
+        return True
+    if is_tokenised or stop["mark"] != ".":
+        return not is_tokenised
+    word = before.split()[-1].lstrip("\"'“‘«([")
+    return not (word in _TITLES or "." in word or (len(word) == 1 and word.isupper()))
+
+
+def _divided(pieces: Iterable[Piece], sentences: str) -> Iterator[str | None]:
+    """Sentences, and None where a document ends."""
+    lines = _lines(pieces)
+    if sentences == "wikitext":
+        lines = _articles(lines)
+    for line in lines:
+        if line is None or sentences == "lines":
+            yield line
+        else:
+            yield from sentences_of(line, is_tokenised=sentences == "wikitext")
+
+
+def _lines(pieces: Iterable[Piece]) -> Iterator[str | None]:
+    """Lines, and None where a document ends; pieces need not end where a line does."""
+    held: list[str] = []
+    for piece in pieces:
+        first, *others = piece.text.split("\n")
+        held.append(first)
+        for line in others:
+            yield "".join(held)
+            held = [line]
+        if piece.ends:
+            yield "".join(held)
+            yield None
+            held = []
+    yield "".join(held)  # its share ended before the document did
+    yield None
+
+
+def _articles(lines: Iterable[str | None]) -> Iterator[str | None]:
+    """Lines without headings, and None where an article ends as well.
+
+    Legends of tables have lines ` = Losses , D = ` too; an empty line before and after makes a heading.
+    """
+    before = ""
+    for line, after in pairwise(chain(lines, [""])):
+        stands_alone = not ((before or "").strip() or (after or "").strip())
+        if line is not None and stands_alone and _TITLE.fullmatch(line):
+            yield None
+        elif line is None or not _HEADING.fullmatch(line):
+            yield line
+        before = line
+
+
+def _check(manifest: dict) -> None:
+    """Look at what is used of a manifest."""
+    check_id_type(manifest["type"])
+    if min(int(manifest[name]) for name in (*COUNTS, "vocabulary")) < 1:
+        raise ValueError("its counts are wrong")
+
+
+def _write(
+    place: Path,
+    divided: Iterable[str | None],
+    tokenizer: Tokenizer,
+    skipped: Skipped | None,
+    progress: Callable[[int], None] | None,
+) -> dict:
+    """Write the three arrays of a store, and say what the manifest must hold."""
+    type = id_type(tokenizer.size)
+    counts = dict.fromkeys(COUNTS, 0)
+    read, is_open = 0, False
+    with (
+        open(place / "text.ids", "wb") as ids,
+        open(place / "text.sentences", "wb") as sentences,
+        open(place / "text.documents", "wb") as documents,
+    ):
+        sentences.write(np.array([0], "<i8").tobytes())
+        documents.write(np.array([0], "<i8").tobytes())
+        for chunk in _chunks(divided):
+            encoded = iter(tokenizer.encode_batch([text for text in chunk if text is not None]))
+            for text in chunk:
+                if text is None:
+                    if is_open:
+                        counts["documents"] += 1
+                        documents.write(np.array([counts["sentences"]], "<i8").tobytes())
+                    is_open = False
+                elif tokens := next(encoded):
+                    ids.write(np.array(tokens, type).tobytes())
+                    counts["tokens"] += len(tokens)
+                    counts["sentences"] += 1
+                    sentences.write(np.array([counts["tokens"]], "<i8").tobytes())
+                    is_open = True
+            read += sum(len(text) for text in chunk if text is not None)
+            if progress is not None:
+                progress(read)
+    if not counts["tokens"]:
+        raise ValueError(f"there is no text to store; {skipped if skipped is not None else 'the corpus is empty'}")
+    return {**counts, "type": type, "vocabulary": tokenizer.size, "skipped": dict(skipped or {})}
+
+
+def _chunks(divided: Iterable[str | None]) -> Iterator[list[str | None]]:
+    """Lists of sentences and ends, bounded in their number and in characters."""
+    chunk, characters = [], 0
+    for text in divided:
+        chunk.append(text)
+        characters += len(text or "")
+        if len(chunk) == CHUNK or characters > CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
