@@ -1,4 +1,8 @@
-"""Learning rates by step. Each is a factor of the plan's rate; steps count from 1."""
+"""Learning rates by step. Each is a factor of the plan's rate; steps count from 1.
+
+The codes of BERT, ALBERT, XLNet and Transformer-XL count from 0, so that their first update moves nothing. Only "bert"
+keeps that; "linear" and "cosine", which are XLNet's and Transformer-XL's, have each rate one update earlier.
+"""
 
 import math
 from collections.abc import Callable
@@ -66,6 +70,16 @@ def cosine(step: int, pace: Pace, width: int) -> float:
     return _after_warmup(step, pace, lambda left: (1 - math.cos(math.pi * left)) / 2)
 
 
+def bert(step: int, pace: Pace, width: int) -> float:
+    """Linear warm-up, then what is left of the run, as BERT's and ALBERT's codes count it (Devlin et al. 2019, A.2).
+
+    What is left is counted from the beginning of the run, not from the end of the warm-up: there the rate falls at once
+    from nearly 1 to 1 - warmup / steps, which the paper does not say.
+    """
+    before = step - 1
+    return before / pace.warmup if before < pace.warmup else max(0.0, 1 - before / pace.steps)
+
+
 def _after_warmup(step: int, pace: Pace, fall: Callable[[float], float]) -> float:
     """Linear warm-up, then from 1 to the floor as `fall` does from 1 to 0, given the share of steps which is left."""
     if step <= pace.warmup:
@@ -81,4 +95,5 @@ SCHEDULES: dict[str, Callable[[int, Pace, int], float]] = {
     "halving": halving,
     "linear": linear,
     "cosine": cosine,
+    "bert": bert,
 }
