@@ -1,6 +1,7 @@
 """The tokenizers which are trained here, each a model of Hugging Face `tokenizers` between a cutter and a joiner.
 
-All of them begin with the same three special ids, 0 `<pad>`, 1 `</s>` and 2 `<unk>`.
+Those of `KINDS`, for text which is to be written, all begin with the same three special ids, 0 `<pad>`, 1 `</s>` and 2
+`<unk>`. Those of `ENCODERS`, for text which is only read, have BERT's, ALBERT's or XLNet's, from 0 on.
 """
 
 import json
@@ -10,9 +11,10 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from regard.storage.names import require
+from regard.text import encoders
+from regard.text.encoders import SPACE
 
 SPECIAL = ("<pad>", "</s>", "<unk>")
-SPACE = "▁"  # stands for the space before a piece, as in SentencePiece
 JOINER = "￭"  # stands where a punctuation mark touches its neighbour, as in OpenNMT's tokenizer
 
 _WORD = r"\p{L}\p{M}\p{N}"
@@ -162,6 +164,38 @@ def _whole(size: int, minimum: int) -> trainers.Trainer:
     )
 
 
+def _bert(size: int, minimum: int) -> Untrained:
+    """BERT's word pieces, of which those which go on with a word have a mark (Devlin et al. 2019, section 3.2)."""
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=encoders.BERT["unknown"]))
+    encoders.cut_into_words(tokenizer)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=minimum,
+        special_tokens=list(encoders.BERT.values()),
+        continuing_subword_prefix=encoders.CONTINUES,
+        show_progress=False,
+    )
+    return tokenizer, trainer
+
+
+def _albert(size: int, minimum: int) -> Untrained:
+    """ALBERT's unigram model, of text without accents (Lan et al. 2020, section 4.1)."""
+    return _framed_unigram(size, minimum, list(encoders.ALBERT.values()))
+
+
+def _xlnet(size: int, minimum: int) -> Untrained:
+    """XLNet's unigram model, as ALBERT's but for its special tokens (Yang et al. 2019, section 3.1)."""
+    return _framed_unigram(size, minimum, list(encoders.XLNET.values()))
+
+
+def _framed_unigram(size: int, minimum: int, special: list[str]) -> Untrained:
+    """A unigram model with an encoder's special tokens, whose pieces keep letters, numbers and punctuation apart."""
+    tokenizer, _ = _unigram(size, minimum)
+    encoders.cut_at_spaces(tokenizer, pre_tokenizers.Split(_PIECES, "isolated"))
+    trainer = trainers.UnigramTrainer(vocab_size=size, unk_token="<unk>", special_tokens=special, show_progress=False)
+    return tokenizer, trainer
+
+
 KINDS: dict[str, Callable[[int, int], Untrained]] = {
     "bpe": _bpe,
     "unigram": _unigram,
@@ -171,43 +205,68 @@ KINDS: dict[str, Callable[[int, int], Untrained]] = {
     "whitespace": _whitespace,
     "characters": _characters,
 }
+ENCODERS: dict[str, Callable[[int, int], Untrained]] = {"bert": _bert, "albert": _albert, "xlnet": _xlnet}
 COUNTED = ("words", "whitespace", "characters")  # kinds which may take everything they see
 VERBATIM = ("bytes", "whitespace")  # kinds which leave Unicode as it came
-_FINISH = {"unigram": _rounded, "whitespace": _specials_first}  # what the library's trainer leaves to do
+_FINISH = {
+    "unigram": _rounded,
+    "albert": _rounded,
+    "xlnet": _rounded,
+    "whitespace": _specials_first,
+}  # what the library's trainer leaves to do
 
 
 def trained(
     lines: Iterable[str], *, kind: str, vocabulary: int | None, minimum: int, lowercase: bool
 ) -> tokenizers.Tokenizer:
     """The library's tokenizer of this kind, trained on lines; its arguments and errors are `Tokenizer.train`'s."""
-    require("kind", kind, KINDS)
+    require("kind", kind, [*KINDS, *ENCODERS])
+    special = len(encoders.NAMES.get(kind, SPECIAL))
     if vocabulary is None and kind not in COUNTED:
         raise ValueError(f"vocabulary must be given for kind {kind!r}; only {', '.join(COUNTED)} do without")
-    if vocabulary is not None and vocabulary <= len(SPECIAL):
-        raise ValueError(f"vocabulary must leave room beside the 3 special tokens, got {vocabulary}")
+    if vocabulary is not None and vocabulary <= special:
+        raise ValueError(f"vocabulary must leave room beside the {special} special tokens, got {vocabulary}")
     if minimum < 1:
         raise ValueError(f"minimum must be 1 or more, got {minimum}")
     most = vocabulary if vocabulary is not None else 2**31
-    tokenizer, trainer = KINDS[kind](most, minimum)
-    cleaning: list[normalizers.Normalizer] = [] if kind in VERBATIM else [normalizers.NFC()]
-    if lowercase:
-        cleaning.append(normalizers.Lowercase())
+    tokenizer, trainer = (KINDS | ENCODERS)[kind](most, minimum)
+    cleaning = _cleaning(kind, lowercase)
     if tokenizer.normalizer is not None:
         cleaning.append(tokenizer.normalizer)
     if cleaning:
         tokenizer.normalizer = normalizers.Sequence(cleaning)
-    tokenizer.train_from_iterator(_with_text(lines), trainer)
+    try:
+        tokenizer.train_from_iterator(_with_text(lines), trainer)
+    except Exception as error:  # the library raises plain Exception
+        if "not large enough to contain all chars" not in str(error):
+            raise
+        raise ValueError(
+            f"vocabulary={vocabulary} cannot hold the characters of the text and the {special} special tokens; ask for "
+            "more"
+        ) from error
     if kind in _FINISH:
         tokenizer = _FINISH[kind](tokenizer, most)
     size = tokenizer.get_vocab_size()
-    if size <= len(SPECIAL):
+    if size <= special:
         raise ValueError("there is nothing to train a tokenizer on: the text is empty, or minimum is too high")
     if size > most:
         raise ValueError(
-            f"vocabulary={vocabulary} cannot hold the {size - len(SPECIAL)} characters of the text and the 3 "
+            f"vocabulary={vocabulary} cannot hold the {size - special} characters of the text and the {special} "
             f"special tokens; ask for more than {size}"
         )
+    if kind in ENCODERS:
+        encoders.frame(tokenizer, encoders.NAMES[kind])
     return tokenizer
+
+
+def _cleaning(kind: str, lowercase: bool) -> list[normalizers.Normalizer]:
+    """What is done to text first."""
+    if kind == "bert":
+        return [encoders.bert_cleaning(lowercase)]
+    if kind in ENCODERS:
+        return [encoders.piece_cleaning(lowercase, False, normalizers.Nmt(), normalizers.NFKC())]
+    cleaning: list[normalizers.Normalizer] = [] if kind in VERBATIM else [normalizers.NFC()]
+    return [*cleaning, normalizers.Lowercase()] if lowercase else cleaning
 
 
 def _with_text(lines: Iterable[str]) -> Iterator[str]:
