@@ -15,23 +15,48 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Model directories, compared by length.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR... [FILE]", help="Model directories; labelled examples, of an encoder.")
+    ],
     source: Annotated[Path | None, typer.Option(help="Source sentences; without, the run's own test set.")] = None,
     target: Annotated[Path | None, typer.Option(help="Their reference translations.")] = None,
     beams: Beams = 5,
     length_penalty: LengthPenalty = None,
     lengths: Annotated[Path | None, typer.Option(help="Draw BLEU by source length: a .png or .svg file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the translations here (of one model).")] = None,
+    text: Annotated[str, typer.Option(help="Of labelled examples: column of the text.")] = "",
+    pair: Annotated[str, typer.Option(help="Column of the second text.")] = "",
+    label: Annotated[str, typer.Option(help="Column of the label.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Score models on a test set: BLEU, chrF, exact match, perplexity, BLEU by source length.
+    """Score models on a test set.
+
+    Encoder-decoders by BLEU, chrF, exact match, perplexity, and BLEU by source length; encoders which were tuned on
+    labels by the measures of their task, with a table of what is mistaken for what.
 
     Examples:
 
       regard evaluate runs/multi30k-transformer
 
       regard evaluate runs/a runs/b --source test.de --target test.en --lengths lengths.png
+
+      regard evaluate runs/reviews test.csv
     """
+    from regard.models.saved import entry_of, read_config
+
+    files = [path for path in folders if path.is_file() or str(path).startswith("hub:")]
+    folders = [path for path in folders if path not in files]
+    if not folders or len(files) > 1:
+        raise ValueError("give model directories, and one file of labelled examples at most")
+    if all(entry_of(read_config(folder)[0]).reads == "inputs" for folder in folders):
+        from regard.cli.assess import assess_readers
+
+        if source is not None or target is not None or lengths is not None or output is not None:
+            raise ValueError("--source, --target, --lengths and --output are of encoder-decoders")
+        assess_readers(folders, str(files[0]) if files else "", {"text": text, "pair": pair, "label": label}, as_json)
+        return
+    if files or text or pair or label:
+        raise ValueError("a file of examples and its columns are of encoders; give --source and --target")
     if output is not None and len(folders) > 1:
         raise ValueError("--output takes the translations of one model")
     from regard.cli.folders import by_name

@@ -1,11 +1,17 @@
 """Options which several commands share."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Protocol
 
 import typer
 
-if TYPE_CHECKING:
-    from regard.decoding.writer import Writer
+
+class Rounding(Protocol):
+    """A model which is only used, and whose weights can be rounded."""
+
+    def round_weights(self, kind: str) -> object:
+        """Round them, to `int8` or `bfloat16`."""
+        ...
+
 
 Beams = Annotated[int, typer.Option(help="Open hypotheses; 1 is greedy.")]
 LengthPenalty = Annotated[
@@ -18,8 +24,8 @@ Bfloat16 = Annotated[
 ]
 
 
-def round_as_asked(writer: "Writer", int8: bool, bfloat16: bool) -> None:
-    """Round a writer's weights as `--int8` or `--bfloat16` say.
+def round_as_asked(model: Rounding, int8: bool, bfloat16: bool) -> None:
+    """Round a model's weights as `--int8` or `--bfloat16` say.
 
     Raises:
         ValueError: if both are given, or the machine has no such products.
@@ -27,4 +33,4 @@ def round_as_asked(writer: "Writer", int8: bool, bfloat16: bool) -> None:
     if int8 and bfloat16:
         raise ValueError("--int8 and --bfloat16 are two ways to round weights; give one of them")
     if int8 or bfloat16:
-        writer.round_weights("int8" if int8 else "bfloat16")
+        model.round_weights("int8" if int8 else "bfloat16")

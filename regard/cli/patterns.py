@@ -31,7 +31,7 @@ def patterns(
 
       regard patterns runs/sparse --positions 128
     """
-    from regard.decoding.directory import load
+    from regard.reading.directory import load
     from regard.storage.figures import save_figure
     from regard.visualise.patterns import draw_patterns, patterns_of, published, row_of
 

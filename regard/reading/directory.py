@@ -5,9 +5,13 @@ from pathlib import Path
 from regard.decoding.translator import Translator
 from regard.decoding.writer import Writer
 from regard.models.saved import entry_of, read_config
+from regard.reading.reader import Reader
+
+Trained = Translator | Writer | Reader
+_KINDS: dict[str, type[Trained]] = {"pairs": Translator, "text": Writer, "inputs": Reader}  # by what a model reads
 
 
-def load(folder: str | Path) -> Translator | Writer:
+def load(folder: str | Path) -> Trained:
     """The trained model in `folder`, with its tokenizers.
 
     Raises:
@@ -15,9 +19,9 @@ def load(folder: str | Path) -> Translator | Writer:
         ValueError: if the files are damaged or do not belong together.
     """
     name, _ = read_config(folder)
-    return Translator.load(folder) if entry_of(name).reads == "pairs" else Writer.load(folder)
+    return _KINDS[entry_of(name).reads].load(folder)
 
 
-def save(model: Translator | Writer, folder: str | Path) -> None:
+def save(model: Trained, folder: str | Path) -> None:
     """Write a model and its tokenizers into `folder`, in Hugging Face's layout."""
     model.save(folder)

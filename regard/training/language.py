@@ -52,7 +52,12 @@ class LanguagePlan(Plan):
 class LanguageTask(Task):
     """The task of a run on running text."""
 
-    corpus, text, plan = Corpus, LanguageText, LanguagePlan
+    text, plan = LanguageText, LanguagePlan
+
+    @classmethod
+    def material(cls, model: dict[str, Any], table: dict[str, Any]) -> type:
+        """Where the text is found."""
+        return Corpus
 
     @classmethod
     def config(cls, model: dict[str, Any], text: Text, plan: LanguagePlan, *vocabularies: int) -> Any:

@@ -80,14 +80,15 @@ class Bar:
         total: steps of the whole run.
         done: steps already done.
         shows: False in the other processes.
+        unit: of what a rate counts.
     """
 
     SECONDS = 15.0  # between lines where there is no terminal
 
-    def __init__(self, total: int, done: int, *, shows: bool):
+    def __init__(self, total: int, done: int, *, shows: bool, unit: str = "target tokens"):
         self.console = Console(stderr=True, quiet=not shows, highlight=False, markup=False, emoji=False)
         self._lively = shows and self.console.is_terminal
-        self._total = total
+        self._total, self._unit = total, unit
         self._first: tuple[int, float] | None = None  # step and time of the first update
         self._said = -math.inf
         self._progress = Progress(
@@ -116,9 +117,9 @@ class Bar:
         """A line above the bar."""
         self._progress.console.print(text, soft_wrap=True)
 
-    def update(self, step: int, loss: float, tokens_per_second: float) -> None:
-        """Move to a step."""
-        about = f"loss {loss:.3f}  {tokens_per_second:,.0f} target tokens/s"
+    def update(self, step: int, loss: float, rate: float) -> None:
+        """Move to a step; `rate` is of the unit, a second."""
+        about = f"loss {loss:.3f}  {rate:,.0f} {self._unit}/s"
         self._progress.update(self._task, completed=step, about=about)
         now = time.monotonic()
         if self._first is None:

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from regard.data.loading import Cursor
 from regard.layers.linear import has_bfloat16_products
-from regard.models import MODELS
 from regard.models.saved import fill, plain_weights
 from regard.objectives.loss import Memory
 from regard.training.checkpoint import (
@@ -156,7 +155,7 @@ class _Training:
     def run_all(self) -> Trained:
         """Prepare, train to the end, and give the best model."""
         is_main = self.processes.is_main
-        with Bar(self.run.plan.steps, self.progress.step, shows=is_main) as self.bar:
+        with Bar(self.run.plan.steps, self.progress.step, shows=is_main, unit=self.task.unit) as self.bar:
             if self.is_resumed:
                 self.compare_settings()
             with self.processes.main_first():
@@ -190,15 +189,15 @@ class _Training:
         """Model, optimiser and stream of batches, as they were at the last checkpoint."""
         plan, processes = self.run.plan, self.processes
         torch.manual_seed(plan.seed)
-        self.config = self.task.build_config()
-        self.model_type = MODELS[self.run.model["kind"]].model
-        model = self.model_type(self.config)
-        self.names, self.width = list(plain_weights(model)), self.config.width
+        model = self.task.build_model()
+        self.names, self.width = list(plain_weights(model)), self.task.build_config().width
         self.trained = self.task.trained(model)
         if self.last:
             fill(model, read_part(self.last, MODEL), str(self.last / MODEL))
+        else:
+            self.task.begin(model, self.bar.say)
         self.objective = processes.hold(self.task.objective(model))
-        self.optimiser = OPTIMISERS[plan.optimiser](self.objective.parameters(), plan.decay, plan.beta2)
+        self.optimiser = OPTIMISERS[plan.optimiser](self.task.groups(self.objective), plan.decay, plan.beta2)
         if self.last:
             state = unpack_optimiser(read_part(self.last, OPTIMISER))
             processes.set_optimiser_state(self.objective, self.optimiser, state)
@@ -234,7 +233,7 @@ class _Training:
         """Update by update to the end of the plan."""
         plan, progress = self.run.plan, self.progress
         self.objective.train()
-        while progress.step < plan.steps:
+        while progress.step < plan.steps and not self.is_over():
             started = time.monotonic()
             loss, stopping = self.update()
             progress.seconds += time.monotonic() - started
@@ -246,6 +245,9 @@ class _Training:
             is_last = progress.step == plan.steps
             if progress.step % plan.validate_every == 0 or is_last:
                 self.validate()
+                if not is_last and self.is_over():
+                    self.bar.say(f"no better model in {plan.patience} validations: the run ends here")
+                    is_last = True
             if progress.step % plan.save_every == 0 or is_last or stopping:
                 self.save()
             if stopping and not is_last:
@@ -255,6 +257,11 @@ class _Training:
                     f"go on with --resume {self.folder}",
                     number,
                 )
+
+    def is_over(self) -> bool:
+        """Whether patience ran out."""
+        plan, progress = self.run.plan, self.progress
+        return 0 < plan.patience <= (progress.step - progress.best_step) // plan.validate_every
 
     def rate(self) -> float:
         """The learning rate of the current step."""
@@ -290,7 +297,7 @@ class _Training:
         progress.step += 1
         self.check(summed / targets, nats / targets, norm)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group["scale"]
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         progress.tokens += targets
@@ -327,7 +334,7 @@ class _Training:
         weights = self.weights()  # every process takes part
         if not self.processes.is_main:
             return None
-        model = self.model_type(self.config)
+        model = self.task.build_model()
         fill(model, weights, "the sharded model")
         return model.to(self.processes.device)
 
@@ -392,7 +399,7 @@ class _Training:
         if not self.processes.is_main or self.run.plan.average < 2:
             return
         folders = checkpoints(self.checkpoints)[-self.run.plan.average :]
-        model = self.model_type(self.config)
+        model = self.task.build_model()
         fill(model, average(folders), str(self.checkpoints))
         trained, measures, words = self.measure(model.to(self.processes.device))
         kept = self.merit(measures) >= self.progress.best

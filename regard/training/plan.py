@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from regard.data.loading import Cursor
+from regard.models import MODELS
 from regard.storage.names import require
 from regard.text.tokenizer import KINDS
-from regard.training.optimisers import OPTIMISERS, require_use
+from regard.training.optimisers import OPTIMISERS, require_use, scaled
 from regard.training.schedules import SCHEDULES
 
 Say = Callable[[str], None]
@@ -23,15 +24,17 @@ Say = Callable[[str], None]
 class Text:
     """How text becomes ids."""
 
-    kind: str = "bpe"  # one of regard.text.tokenizer.KINDS
+    kind: str = "bpe"  # one of `kinds`
     vocabulary: int = 8000  # ids of each tokenizer at most; for kinds which only count 0 is all of them
     minimum: int = 1  # how often a unit must be seen
     lowercase: bool = False
     load: str = ""  # a tokenizer.json, or a folder with one, instead of training
     skip: bool = False  # count and pass over what cannot be used, instead of stopping
 
+    kinds: ClassVar = tuple(KINDS)
+
     def __post_init__(self):
-        require("text.kind", self.kind, KINDS)
+        require("text.kind", self.kind, self.kinds)
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Plan:
     seed: int = 1
     precision: str = "float32"  # or bfloat16
     optimiser: str = "adam"
-    decay: float = 0.0  # of matrices, apart from the gradient; of optimiser "adamw"
-    beta2: float = 0.0  # share of squared gradients which a step of adam or adamw keeps; 0 is the optimiser's own
+    decay: float = 0.0  # of matrices, apart from the gradient; of adamw, bert and lamb
+    beta2: float = 0.0  # share of squared gradients which a step keeps, but for sgd's; 0 is the optimiser's own
     rate: float = 1.0  # times the schedule
     schedule: str = "noam"
     warmup: int = 4000  # steps
@@ -61,9 +64,20 @@ class Plan:
     save_every: int = 500  # steps
     keep: int = 2  # last checkpoints on the disk
     average: int = 0  # last checkpoints whose mean is tried at the end
+    patience: int = 0  # validations without a better one before the run ends; 0 goes on to the last step
 
     positive: ClassVar = ("steps", "accumulate", "validate_every", "save_every", "keep")
-    not_negative: ClassVar = ("tokens", "workers", "seed", "warmup", "halve_after", "clip", "average", "decay")
+    not_negative: ClassVar = (
+        "tokens",
+        "workers",
+        "seed",
+        "warmup",
+        "halve_after",
+        "clip",
+        "average",
+        "decay",
+        "patience",
+    )
     merits: ClassVar = ("loss",)
 
     def __post_init__(self):
@@ -137,12 +151,17 @@ class Task(ABC):
         folder: of the run.
     """
 
-    corpus: ClassVar[type]  # where the text of a run is found
-    text: ClassVar[type[Text]]
+    text: ClassVar[type]
     plan: ClassVar[type[Plan]]
+    unit: ClassVar[str] = "target tokens"  # of what is counted as done
 
     def __init__(self, run: Any, folder: Path):
         self.run, self.folder = run, folder
+
+    @classmethod
+    @abstractmethod
+    def material(cls, model: dict[str, Any], table: dict[str, Any]) -> type:
+        """The class which says where the text of a run is found, for the model and a table of its file."""
 
     @classmethod
     @abstractmethod
@@ -166,6 +185,17 @@ class Task(ABC):
     @abstractmethod
     def build_config(self) -> Any:
         """The model's configuration for the tokenizers which were prepared."""
+
+    def build_model(self) -> nn.Module:
+        """The model, at its published start."""
+        return MODELS[self.run.model["kind"]].model(self.build_config())
+
+    def begin(self, model: nn.Module, say: Say) -> None:  # noqa: B027
+        """Give a new run's model the weights which it begins with, where they are not those of `build_model`."""
+
+    def groups(self, objective: nn.Module) -> list[dict[str, Any]]:
+        """The parameters which are trained, each group with its share of the rate."""
+        return [scaled(objective.parameters())]
 
     @abstractmethod
     def objective(self, model: nn.Module) -> nn.Module:

@@ -13,14 +13,20 @@ from regard.models.saved import configured, entry_of
 from regard.recipes import recipes
 from regard.storage.files import written_whole
 from regard.storage.names import did_you_mean
+from regard.training.finetuning import FineTuningTask
 from regard.training.language import LanguageTask
 from regard.training.plan import Plan, Task, Text
+from regard.training.pretraining import PretrainingTask
 from regard.training.translation import TranslationTask
 
 RUN_FILE = "run.toml"
 
 
-TASKS: dict[str, type[Task]] = {"pairs": TranslationTask, "text": LanguageTask}  # by what a model reads
+TASKS: dict[str, type[Task]] = {  # by what a model reads
+    "pairs": TranslationTask,
+    "text": LanguageTask,
+    "inputs": PretrainingTask,  # or what follows it, from an encoder which is there
+}
 
 
 @dataclass(frozen=True)
@@ -38,10 +44,14 @@ class Run:
 
     def __post_init__(self):
         task = self.task
-        wanted = {"train": task.corpus, "validation": task.corpus, "test": task.corpus}
-        for part, kind in {**wanted, "text": task.text, "plan": task.plan}.items():
+        for part in ("train", "validation", "test", "text", "plan"):
             value = getattr(self, part)
-            if not isinstance(value, kind) and not (part == "test" and value is None):
+            if value is None and part == "test":
+                continue
+            kind = {"text": task.text, "plan": task.plan}.get(part) or task.material(
+                self.model, getattr(value, "__dict__", {})
+            )
+            if not isinstance(value, kind):
                 raise ValueError(f"{part} of a run of {self.model['kind']} must be a {kind.__name__}, got {value!r}")
         task.config(self.model, self.text, self.plan, 300, 300)  # which names what does not fit
 
@@ -138,7 +148,8 @@ def _set(table: dict[str, Any], setting: str) -> None:
 
 def task_of(model: dict[str, Any]) -> type[Task]:
     """What a model of a run is trained for."""
-    return TASKS[entry_of(str(model.get("kind", ""))).reads]
+    reads = entry_of(str(model.get("kind", ""))).reads
+    return FineTuningTask if reads == "inputs" and "from" in model else TASKS[reads]
 
 
 def build_run(table: dict[str, Any], place: str) -> Run:
@@ -153,12 +164,12 @@ def build_run(table: dict[str, Any], place: str) -> Run:
         raise ValueError(f"{place}: model must be a table, got {table['model']!r}")
     try:
         task = task_of(table["model"])
-        kinds = {"text": task.text, "plan": task.plan, **dict.fromkeys(("train", "validation", "test"), task.corpus)}
         values: dict[str, Any] = {"text": {}, "plan": {}, **table}
-        for key, kind in kinds.items():
+        for key in ("text", "plan", "train", "validation", "test"):
             if key in values:
                 if not isinstance(values[key], dict):
                     raise ValueError(f"{place}: {key} must be a table, got {values[key]!r}")
+                kind = {"text": task.text, "plan": task.plan}.get(key) or task.material(table["model"], values[key])
                 values[key] = configured(kind, values[key], f"{place}: {key}")
         return configured(Run, values, place)
     except ValueError as error:

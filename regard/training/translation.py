@@ -61,7 +61,12 @@ class TranslationPlan(Plan):
 class TranslationTask(Task):
     """The task of a run on sentence pairs."""
 
-    corpus, text, plan = ParallelText, TranslationText, TranslationPlan
+    text, plan = TranslationText, TranslationPlan
+
+    @classmethod
+    def material(cls, model: dict[str, Any], table: dict[str, Any]) -> type:
+        """Where the text is found."""
+        return ParallelText
 
     @classmethod
     def config(cls, model: dict[str, Any], text: TranslationText, plan: Plan, *vocabularies: int) -> Any:

@@ -1,0 +1,123 @@
+"""`regard answer`, `regard fill` and `regard embed`: what an encoder is asked directly."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regard.cli.options import Bfloat16, Int8, round_as_asked
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("answer")(answer)
+    app.command("fill")(fill)
+    app.command("embed")(embed)
+
+
+def answer(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A directory of a model which was tuned on questions.")],
+    question: Annotated[str, typer.Argument(help="In words.")],
+    context: Annotated[Path, typer.Option(help="A text file in which the answer is looked for; - is standard input.")],
+    threshold: Annotated[
+        float | None, typer.Option(help="Odds of no answer above which there is none; without, what was tuned.")
+    ] = None,
+    best: Annotated[int, typer.Option(help="Answers which are shown.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Answer a question out of a text of any length.
+
+    Example:
+
+      regard answer runs/squad --context article.txt 'When was the bridge built?'
+    """
+    import dataclasses
+
+    from regard.cli.lines import read_lines
+    from regard.decoding.spans import decide
+    from regard.evaluate.squad_files import read_threshold
+    from regard.reading.reader import Reader
+
+    reader, text = Reader.load(folder), "\n".join(read_lines(context))
+    ranked = reader.answer(question, text)
+    limit = read_threshold(folder) if threshold is None else threshold
+    found = decide(ranked, limit)
+    if as_json:
+        spans = [dataclasses.asdict(span) for span in ranked.spans[:best]]
+        about = {"answer": found, "null_odds": ranked.null_odds, "threshold": limit, "answers": spans}
+        typer.echo(json.dumps(about, indent=2, ensure_ascii=False))
+        return
+    typer.echo(found or "(no answer in this text)")
+    for span in ranked.spans[:best]:
+        typer.echo(f"  {span.probability:6.1%}  characters {span.start:,} to {span.end:,}: {span.text}")
+    typer.echo(f"  odds of no answer {ranked.null_odds:.2f}, against a threshold of {limit:g}")
+
+
+def fill(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A directory of a model of masked words.")],
+    text: Annotated[str, typer.Argument(help="With [MASK] where a word is missing.")],
+    best: Annotated[int, typer.Option(help="Word pieces for each mask.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fill in the words which are masked in a text.
+
+    Example:
+
+      regard fill runs/bert 'The capital of France is [MASK].'
+    """
+    from regard.reading.reader import Reader
+
+    found = Reader.load(folder).fill(text, best=best)
+    if as_json:
+        typer.echo(json.dumps([[vars(one) for one in mask] for mask in found], indent=2, ensure_ascii=False))
+        return
+    for number, mask in enumerate(found, 1):
+        typer.echo(f"mask {number}: " + ", ".join(f"{one.piece} {one.probability:.1%}" for one in mask))
+
+
+def embed(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, `minilm`, or hub:OWNER/NAME.")],
+    file: Annotated[Path | None, typer.Argument(help="A text a line; - is standard input.")] = None,
+    texts: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the vectors as .npy or .safetensors.")] = None,
+    int8: Int8 = False,
+    bfloat16: Bfloat16 = False,
+) -> None:
+    """Give each text a vector; of a sentence-transformers directory, the one which that library gives.
+
+    Examples:
+
+      regard embed minilm sentences.txt --out vectors.npy
+
+      regard embed minilm --text 'A sentence.' --text 'Another one.'
+    """
+    if (file is None) == (not texts):
+        raise ValueError("give a file, or texts with --text")
+    if out is not None and out.suffix not in (".npy", ".safetensors"):
+        raise ValueError(f"{out} must end in .npy or .safetensors")
+    import numpy as np
+
+    from regard.cli.lines import read_lines
+    from regard.cli.progress import progress
+    from regard.reading import embedding
+    from regard.reading.pretrained import find_model
+    from regard.reading.reader import Reader
+    from regard.storage.files import written_whole
+    from regard.storage.weights import write_tensors
+
+    reader = Reader.load(find_model(model))
+    round_as_asked(reader, int8, bfloat16)
+    sentences = read_lines(file) if file is not None else list(texts or ())
+    with progress(len(sentences), "embedding") as done:
+        vectors = embedding.embed(reader, sentences, reader.pooling, done)
+    if out is None:
+        for row in vectors.tolist():
+            typer.echo(json.dumps(row))
+        return
+    if out.suffix == ".npy":
+        with written_whole(out, "wb") as written:
+            np.save(written, vectors.numpy())
+    else:
+        write_tensors(out, {"vectors": vectors})
+    typer.echo(f"{out}: {len(vectors):,} vectors of {vectors.shape[1]} numbers")

@@ -1,0 +1,89 @@
+"""`regard finetune`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("finetune")(finetune)
+
+
+def finetune(
+    model: Annotated[str, typer.Option(help="A folder, `minilm`, or hub:OWNER/NAME.")] = "",
+    train: Annotated[str, typer.Option(help="CSV, TSV, JSON Lines, Parquet, CoNLL, SQuAD's JSON, or hub data.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; becomes a model directory.")] = None,
+    validation: Annotated[str, typer.Option(help="Examples to validate on; without, a tenth of the others.")] = "",
+    text: Annotated[str, typer.Option(help="Column of the text; found by its usual names without.")] = "",
+    pair: Annotated[str, typer.Option(help="Column of the second text.")] = "",
+    label: Annotated[str, typer.Option(help="Column of the label.")] = "",
+    options: Annotated[list[str] | None, typer.Option("--option", help="Column of an option; several times.")] = None,
+    task: Annotated[str, typer.Option(help="classification, regression, choice, tagging or span; found without.")] = "",
+    epochs: Annotated[float, typer.Option(help="Times which every example is seen.")] = 3.0,
+    rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 5e-5,
+    batch: Annotated[int, typer.Option(help="Examples of an update.")] = 32,
+    warmup: Annotated[float, typer.Option(help="Share of the steps in which the rate rises.")] = 0.1,
+    longest: Annotated[int, typer.Option(help="Tokens of an input; 0 is 384 for questions, else 128.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
+    patience: Annotated[int, typer.Option(help="Stop after so many validations without a better one.")] = 0,
+    freeze: Annotated[int, typer.Option(help="Lower layers which stay as they are, embeddings with them.")] = 0,
+    head_only: Annotated[bool, typer.Option("--head-only", help="Train only what stands on the encoder.")] = False,
+    layer_decay: Annotated[float, typer.Option(help="A layer's rate is that of the one above times this.")] = 1.0,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")] = False,
+    skip: Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")] = False,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of plan or text.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+) -> None:
+    """Fine-tune an encoder on labelled examples; the task is found by their labels, and stated.
+
+    Examples:
+
+      regard finetune --model minilm --train reviews.csv --out runs/reviews
+
+      regard finetune --model minilm --train pairs.tsv --text premise --pair hypothesis --label gold --out runs/nli
+
+      regard finetune --model runs/bert --train train.conll --validation dev.conll --out runs/names
+
+      regard finetune --resume runs/reviews
+    """
+    from regard.training.loop import train as start
+    from regard.training.run import RUN_FILE, read_run
+
+    if resume is not None:
+        if train or model or out is not None:
+            raise ValueError("--resume goes on in its own folder, with its own model and data; leave the others away")
+        if not (resume / RUN_FILE).is_file():
+            raise ValueError(f"there is no run to resume in {resume}: it has no {RUN_FILE}")
+        start(read_run(resume / RUN_FILE, settings or ()), resume, resume=True)
+        typer.echo(str(resume))
+        return
+    if not model or not train or out is None:
+        raise ValueError("say what is tuned, on what and where: --model MODEL --train FILE --out FOLDER")
+    from regard.models.saved import read_config
+    from regard.reading.pretrained import find_model
+    from regard.training.planning import Wishes, plan_finetuning, source_of
+    from regard.training.run import parsed_settings
+
+    folder = find_model(model)
+    if head_only and freeze:
+        raise ValueError("--head-only freezes all layers; leave --freeze away")
+    _, config = read_config(folder)
+    changes = parsed_settings(settings or ())
+    if strange := sorted(changes.keys() - {"plan", "text"}):
+        raise ValueError(f"--set changes plan or text here, as plan.optimiser=adamw, got {', '.join(strange)}")
+    plan = {"examples": batch, "rate": rate, "seed": seed, "patience": patience, "layer_decay": layer_decay}
+    plan |= {"freeze": config.depth if head_only else freeze, "precision": "bfloat16" if bfloat16 else "float32"}
+    words = {"skip": skip, **({"longest": longest} if longest else {})}
+    wishes = Wishes(
+        epochs, warmup, text=words | dict(changes.get("text", {})), plan=plan | dict(changes.get("plan", {}))
+    )
+    columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
+    sources = [source_of(path, task, columns) if path else None for path in (train, validation)]
+    assert sources[0] is not None
+    run, said = plan_finetuning(folder, out.resolve().name, sources[0], sources[1], wishes, task)
+    for line in said:
+        typer.echo(line, err=True)
+    start(run, out)
+    typer.echo(str(out))

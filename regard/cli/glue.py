@@ -1,0 +1,140 @@
+"""`regard glue`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("glue")(glue)
+
+
+def glue(
+    out: Annotated[Path, typer.Option(help="Folder of the runs, one for each task and seed.")],
+    data: Annotated[Path, typer.Option(help="The folder with CoLA, SST-2 and so on, as they are distributed.")],
+    model: Annotated[str, typer.Option(help="A folder, `minilm`, or hub:OWNER/NAME.")] = "minilm",
+    tasks: Annotated[str, typer.Option(help="Such as CoLA,RTE; without, all whose training file is there.")] = "",
+    seeds: Annotated[int, typer.Option(help="Runs of each task, with the seeds 1 and so on.")] = 1,
+    settings: Annotated[
+        str, typer.Option("--settings", help="Whose settings: minilm, bert, albert or xlnet; the model's without.")
+    ] = "",
+    rate: Annotated[float, typer.Option(help="Another learning rate; 0 is as in the settings.")] = 0.0,
+    epochs: Annotated[float, typer.Option(help="Another number of epochs; 0 is as in the settings.")] = 0.0,
+    longest: Annotated[int, typer.Option(help="Other tokens of an input at most; 0 is as in the settings.")] = 0,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")] = False,
+    submission: Annotated[Path | None, typer.Option(help="Write the zip for GLUE's server here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fine-tune on GLUE's tasks and print the table of development scores; runs which are there are not run again.
+
+    Examples:
+
+      regard glue --data glue --model minilm --tasks SST-2,MRPC --seeds 3 --out runs/glue
+
+      regard glue --data glue --model hub:google-bert/bert-base-uncased --out runs/bert --submission glue.zip
+    """
+    from regard.data.glue import GLUE_TASKS, settings_for
+    from regard.evaluate.glue import GlueScores, over_seeds, write_submission
+    from regard.models.saved import read_config
+    from regard.reading.pretrained import PACKAGES, find_model
+    from regard.storage.names import require
+
+    folder = find_model(model)
+    whose = settings or (model if model in PACKAGES else read_config(folder)[0])
+    there = [name for name, task in GLUE_TASKS.items() if name != "AX" and _has(data, task)]
+    chosen = [name.strip() for name in tasks.split(",") if name.strip()] or there
+    for name in chosen:
+        require("task", name, [task for task in GLUE_TASKS if task != "AX"])
+    if not chosen:
+        raise FileNotFoundError(f"no task has its train.tsv in {data}, which is to hold folders as CoLA and SST-2")
+    if seeds < 1:
+        raise ValueError(f"--seeds must be 1 or more, got {seeds}")
+    scored: list[dict[str, Any]] = [{} for _ in range(seeds)]
+    for task in chosen:
+        recipe = settings_for(whose, task)[0]
+        for seed in range(1, seeds + 1):
+            place = out / f"{task}-{seed}"
+            changes = {"rate": rate or recipe.rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
+            changes["best"] = GLUE_TASKS[task].metrics[0]
+            _trained(place, folder, data, task, recipe, epochs, longest, changes)
+            scored[seed - 1] |= _sheets(place, data, task)
+    runs = [GlueScores(sheets) for sheets in scored]
+    if submission is not None:
+        write_submission(submission, _test_predictions(out, data, chosen))
+        typer.echo(str(submission), err=True)
+    report = over_seeds(runs) if seeds > 1 else runs[0]
+    typer.echo(report.as_json() if as_json else str(report))
+
+
+def _has(data: Path, task: Any) -> bool:
+    """Whether the training file of a task is there."""
+    return (data / task.folder / task.files["train"].name).is_file() if "train" in task.files else False
+
+
+def _trained(
+    place: Path, folder: Path, data: Path, task: str, recipe: Any, epochs: float, longest: int, plan: dict
+) -> None:
+    """Train the run of a task and a seed, or go on with it, unless it is done."""
+    from regard.data.benchmarks import GluePart
+    from regard.training.checkpoint import checkpoints
+    from regard.training.loop import train
+    from regard.training.planning import Wishes, plan_finetuning
+    from regard.training.run import RUN_FILE, read_run
+
+    parts = [GluePart(str(data), task, split) for split in ("train", "dev_matched" if task == "MNLI" else "dev")]
+    if (place / RUN_FILE).is_file():
+        run = read_run(place / RUN_FILE)
+        if any(getattr(run.plan, name) != value for name, value in plan.items()):
+            raise ValueError(f"{place} holds a run with another rate, seed or precision; choose another --out")
+        last = checkpoints(place / "checkpoints")
+        if not last or int(last[-1].name.rpartition("-")[2]) < run.plan.steps:
+            train(run, place, resume=True)
+        return
+    seen = epochs or recipe.epochs or recipe.steps * recipe.batch / GluePart(str(data), task).count
+    wishes = Wishes(
+        seen, recipe.warmup, text={"longest": longest or recipe.longest}, plan={"examples": recipe.batch, **plan}
+    )
+    run, said = plan_finetuning(folder, f"{task}-{plan['seed']}", parts[0], parts[1], wishes)
+    for line in (f"{task}, seed {plan['seed']}", *said):
+        typer.echo(line, err=True)
+    train(run, place)
+
+
+def _sheets(place: Path, data: Path, task: str) -> dict[str, Any]:
+    """The development scores of a run, by sheet."""
+    from regard.data.glue import read_glue
+    from regard.evaluate.glue import SHEETS, score_sheet
+
+    found = {}
+    for name, sheet in SHEETS.items():
+        if sheet.task.name == task:
+            examples = read_glue(task, data, sheet.dev)
+            found[name] = score_sheet(name, _predicted(place, examples), examples)
+    return found
+
+
+def _predicted(place: Path, examples: Any) -> list[Any]:
+    """What the model of a run says of examples."""
+    from regard.reading.reader import Reader
+
+    return [one.label for one in Reader.load(place).predict([_text(example) for example in examples])]
+
+
+def _text(example: Any) -> Any:
+    """One text, or a pair."""
+    return example.texts[0] if len(example.texts) == 1 else example.texts
+
+
+def _test_predictions(out: Path, data: Path, chosen: list[str]) -> dict[str, list[Any]]:
+    """What the first seed of each task says of its test set; the model of MNLI of the diagnostic set too."""
+    from regard.data.glue import read_glue
+    from regard.evaluate.glue import SHEETS
+
+    found = {}
+    for name, sheet in SHEETS.items():
+        task = "MNLI" if name == "AX" else sheet.task.name
+        if task in chosen:
+            found[name] = _predicted(out / f"{task}-1", read_glue(sheet.task.name, data, sheet.test))
+    return found

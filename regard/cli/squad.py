@@ -1,0 +1,99 @@
+"""`regard squad`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("squad")(squad)
+
+
+def squad(
+    out: Annotated[Path, typer.Option(help="Folder of the run; becomes a model directory.")],
+    dev: Annotated[Path, typer.Option(help="Questions on which it is measured; SQuAD's JSON, 1.1 or 2.0.")],
+    train: Annotated[
+        Path | None, typer.Option(help="Questions to learn from; without, the run in --out is done.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="A folder, `minilm`, or hub:OWNER/NAME.")] = "minilm",
+    held: Annotated[float, typer.Option(help="Share of training by which the threshold of no answer is tuned.")] = 0.1,
+    epochs: Annotated[float, typer.Option(help="Times which every question is seen.")] = 2.0,
+    rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 5e-5,
+    batch: Annotated[int, typer.Option(help="Windows of an update.")] = 32,
+    longest: Annotated[int, typer.Option(help="Tokens of a window.")] = 384,
+    stride: Annotated[int, typer.Option(help="Tokens between the starts of two windows.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Fine-tune on questions, tune the threshold of no answer on a held part of training, and score others with it.
+
+    The predictions are written beside the model in the official format, with their n-best lists and odds.
+
+    Examples:
+
+      regard squad --model minilm --train train-v2.0.json --dev dev-v2.0.json --out runs/squad
+
+      regard squad --dev dev-v2.0.json --out runs/squad
+    """
+    from regard.data.benchmarks import SquadFile
+    from regard.data.squad import read_squad
+    from regard.evaluate.squad import score
+    from regard.evaluate.squad_files import read_threshold, write_answers, write_threshold
+    from regard.evaluate.squad_tuning import tune_threshold
+    from regard.reading.pretrained import find_model
+    from regard.training.checkpoint import checkpoints
+    from regard.training.loop import train as start
+    from regard.training.planning import Wishes, plan_finetuning
+    from regard.training.run import RUN_FILE, read_run
+
+    questions = read_squad(dev)
+    if (out / RUN_FILE).is_file():
+        if train is not None:
+            raise ValueError(f"{out} holds a run already; leave --train away to go on with it, or choose another --out")
+        run = read_run(out / RUN_FILE)
+        last = checkpoints(out / "checkpoints")
+        if not last or int(last[-1].name.rpartition("-")[2]) < run.plan.steps:
+            start(run, out, resume=True)
+    elif train is None:
+        raise ValueError(f"there is no run in {out}; say what to learn from, with --train FILE")
+    else:
+        parts = SquadFile(str(train), (held, 1.0)), SquadFile(str(train), (0.0, held))
+        plan = {"examples": batch, "rate": rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
+        wishes = Wishes(epochs, text={"longest": longest, "stride": stride}, plan={"best": "best_f1", **plan})
+        run, said = plan_finetuning(find_model(model), out.resolve().name, *parts, wishes)
+        for line in said:
+            typer.echo(line, err=True)
+        start(run, out)
+    apart, stride = run.validation.read(), vars(run.text)["stride"]
+    if any(not question.answers for question in apart):
+        ranked = _answers(out, apart, stride)
+        best, odds = ({id: getattr(one, name) for id, one in ranked.items()} for name in ("best", "null_odds"))
+        tuned = tune_threshold(apart, best, odds)
+        write_threshold(out, tuned.threshold)
+        typer.echo(f"threshold {tuned.threshold:.3f}, by {len(apart):,} questions kept out of training", err=True)
+    threshold, ranked = read_threshold(out), _answers(out, questions, stride)
+    has_all = all(question.answers for question in questions)  # as in SQuAD 1.1
+    write_answers(out / "predictions", ranked, threshold=float("inf") if has_all else threshold)
+    best, odds = ({id: getattr(one, name) for id, one in ranked.items()} for name in ("best", "null_odds"))
+    found = score(questions, best) if has_all else score(questions, best, odds, threshold)
+    typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else str(found))
+
+
+def _answers(folder: Path, questions: list, stride: int) -> dict:
+    """The answers of a model to questions, by id."""
+    from regard.cli.progress import progress
+    from regard.reading.answering import rank
+    from regard.reading.predicting import form_of
+    from regard.reading.preparing import prepare
+    from regard.reading.reader import Reader
+
+    reader = Reader.load(folder)
+    prepared = prepare(
+        "span", [question.without_answers() for question in questions], (), form_of(reader, stride=stride)
+    )
+    with progress(len(prepared.windows), "answering") as done:
+        return rank(reader, prepared.windows, prepared.examples.inputs, done)

@@ -1,0 +1,157 @@
+"""What a model with a head says of labelled examples, and how good that is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from regard.data.examples import Choices, Example, TaggedWords
+from regard.data.squad import Question
+from regard.decoding.spans import best_spans, decided
+from regard.evaluate.metrics import entity_scores, measure_classes, measure_numbers
+from regard.evaluate.squad import score
+from regard.reading.answering import span_scores
+from regard.reading.packed import PackedReader, Progress
+from regard.reading.preparing import Items, Prepared
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """Measures by name, the loss in nats an example among them, and what was predicted of each example.
+
+    Args:
+        measures: from 0 to 1, but for nats and errors; those of questions in per cent.
+        predictions: a class, a number, the number of an option, tags, or the answers to a question, best first.
+        scores: of each class, [E, C]; where the model has classes for whole inputs.
+    """
+
+    measures: dict[str, float]
+    predictions: Sequence[Any]
+    scores: Tensor | None = None
+
+
+def assess(reader: PackedReader, prepared: Prepared, items: Items, progress: Progress | None = None) -> Assessment:
+    """What a reader makes of labelled examples.
+
+    Args:
+        reader: with a head.
+        prepared: the examples as it reads them.
+        items: the same examples.
+        progress: called with the number of inputs which are done.
+
+    Raises:
+        ValueError: if an example has no label.
+    """
+    return _ASSESSORS[reader.head](reader, prepared, items, progress)
+
+
+def _classes(
+    reader: PackedReader, prepared: Prepared, items: Sequence[Example], progress: Progress | None
+) -> Assessment:
+    """Classes of inputs; of two, F1 is of the second."""
+    scores, golds = reader.scores(prepared.examples.inputs, progress), prepared.examples.labels
+    _require_labels(golds >= 0, items)
+    predictions = [reader.labels[n] for n in scores.argmax(1).tolist()]
+    names = ["accuracy", "macro_f1", "matthews", *(["f1"] if len(reader.labels) == 2 else [])]
+    truths = [reader.labels[n] for n in golds.tolist()]
+    found = measure_classes(names, predictions, truths, labels=reader.labels, positive=reader.labels[-1])
+    measures = {"nats": float(cross_entropy(scores.double(), golds)), **{name: found[name] for name in names}}
+    return Assessment(measures, predictions, scores)
+
+
+def _numbers(
+    reader: PackedReader, prepared: Prepared, items: Sequence[Example], progress: Progress | None
+) -> Assessment:
+    """Numbers of inputs; what is called nats is the squared error, which is minimised."""
+    scores, golds = reader.scores(prepared.examples.inputs, progress), prepared.examples.labels
+    _require_labels(~golds.isnan(), items)
+    names = ("pearson", "spearman", "mean_squared_error", "mean_absolute_error")
+    found = measure_numbers(names, scores.tolist(), golds.tolist())
+    return Assessment({"nats": found["mean_squared_error"], **{name: found[name] for name in names}}, scores.tolist())
+
+
+def _options(
+    reader: PackedReader, prepared: Prepared, items: Sequence[Choices], progress: Progress | None
+) -> Assessment:
+    """Which option is taken."""
+    first, golds = prepared.examples.first, prepared.examples.labels
+    assert first is not None
+    _require_labels(golds >= 0, items)
+    groups = reader.scores(prepared.examples.inputs, progress).double().split(np.diff(first).tolist())
+    chosen = [int(group.argmax()) for group in groups]
+    nats = -sum(float(group.log_softmax(0)[gold]) for group, gold in zip(groups, golds.tolist(), strict=True))
+    right = sum(one == gold for one, gold in zip(chosen, golds.tolist(), strict=True))
+    return Assessment({"nats": nats / len(golds), "accuracy": right / len(golds)}, chosen)
+
+
+def _tags(
+    reader: PackedReader, prepared: Prepared, items: Sequence[TaggedWords], progress: Progress | None
+) -> Assessment:
+    """The tag of each word; words behind the limit of an input have the tag which says nothing, `O`, or the first."""
+    examples = prepared.examples
+    assert examples.owners is not None
+    _require_labels(examples.labels >= 0, items)
+    rows = torch.cat(reader.word_scores(examples, progress)).double()
+    numbers, words = rows.argmax(1).tolist(), np.diff(examples.owners).tolist()
+    beyond = "O" if "O" in reader.labels else reader.labels[0]
+    predictions, place = [], 0
+    for item, count in zip(items, words, strict=True):
+        own = [reader.labels[n] for n in numbers[place : place + count]]
+        predictions.append([*own, *[beyond] * (len(item.words) - count)])
+        place += count
+    golds = [list(item.tags or ()) for item in items]
+    flat = [
+        (tag, gold) for tags, own in zip(predictions, golds, strict=True) for tag, gold in zip(tags, own, strict=True)
+    ]
+    measures = {
+        "nats": float(cross_entropy(rows, examples.labels)),
+        "accuracy": sum(tag == gold for tag, gold in flat) / len(flat),
+    }
+    if all(label == "O" or label[:2] in ("B-", "I-", "E-", "S-") for label in reader.labels):
+        measures["entity_f1"] = entity_scores(predictions, golds).all.f1
+    return Assessment(measures, predictions)
+
+
+def _spans(
+    reader: PackedReader, prepared: Prepared, items: Sequence[Question], progress: Progress | None
+) -> Assessment:
+    """Answers to questions, with the threshold 0 for there being none."""
+    scores = span_scores(reader, prepared.examples.inputs, progress)
+    ranked = best_spans(prepared.windows, *zip(*scores, strict=True))
+    best, odds = ({id: getattr(one, name) for id, one in ranked.items()} for name in ("best", "null_odds"))
+    found = score(items, best if all(item.answers for item in items) else decided(ranked))
+    optimistic = score(items, best, odds).best
+    measures = {"nats": _span_loss(scores, prepared), "exact": found.all.exact, "f1": found.all.f1}
+    if optimistic is not None:
+        measures["best_f1"] = optimistic.f1
+    return Assessment(measures, [ranked[item.id] for item in items])
+
+
+def _span_loss(scores: Sequence[tuple[Tensor, Tensor]], prepared: Prepared) -> float:
+    """Nats of start and end, the mean of both, over the windows in which the answer is known."""
+    total, known = 0.0, 0
+    for sides, span in zip(scores, prepared.examples.labels.tolist(), strict=True):
+        if span[0] >= 0:
+            total -= sum(float(side.double().log_softmax(0)[gold]) for side, gold in zip(sides, span, strict=True)) / 2
+            known += 1
+    return total / max(known, 1)
+
+
+def _require_labels(is_known: Tensor, items: Items) -> None:
+    """Refuse examples of which nothing is known."""
+    if not bool(is_known.all()):
+        place = int((~is_known).nonzero()[0, 0]) if len(is_known) == len(items) else 0
+        raise ValueError(f"{items[place].place}: it has no label, and cannot be measured by; use `regard predict`")
+
+
+_ASSESSORS: dict[str, Callable[..., Assessment]] = {  # by the name of a head
+    "classification": _classes,
+    "regression": _numbers,
+    "choice": _options,
+    "tagging": _tags,
+    "span": _spans,
+}

@@ -1,0 +1,1 @@
+"""Texts in, and what an encoder says of them out."""

@@ -1,0 +1,184 @@
+"""An encoder with its tokenizer and what stands on it, run over any number of inputs without padding."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regard.attention.packing import Packed
+from regard.data.inputs import Examples, Inputs, Integers, frame_texts
+from regard.decoding.threads import side_by_side
+from regard.layers.rounded import round_weights
+from regard.models.saved import kind_of, load_model, require_reading, save_model
+from regard.storage.files import written_whole
+from regard.text.tokenizer import Tokenizer
+
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+BATCH = 2048  # tokens which are computed together at most
+Result = TypeVar("Result")
+Texts = Sequence[str | tuple[str, str]]
+Progress = Callable[[int], None]
+
+
+class PackedReader:
+    """Texts to packed inputs, and through a model; whatever their order, each gets the same answer.
+
+    Args:
+        model: an encoder, or one with a head.
+        tokenizer: its own.
+        longest: tokens of an input at most; None for the model's own limit.
+
+    Raises:
+        ValueError: if the tokenizer is of another size than the model, or `longest` exceeds what the model can read.
+    """
+
+    def __init__(self, model: Any, tokenizer: Tokenizer, *, longest: int | None = None):
+        if tokenizer.size > model.config.vocabulary:
+            raise ValueError(f"the model knows {model.config.vocabulary} ids, the tokenizer has {tokenizer.size}")
+        self.model, self.tokenizer, self.head = model, tokenizer, kind_of(model)
+        self.encoder = model.encoder if self.head else model
+        self.framing = tokenizer.framing(is_last=self.encoder.sums_up_last)
+        limit = getattr(model.config, "context", None)  # XLNet has none
+        if longest is not None and limit is not None and longest > limit:
+            raise ValueError(f"longest={longest} exceeds the {limit} positions which the model knows")
+        self.longest = longest or limit or 512
+
+    @classmethod
+    def load(cls, folder: str | Path, **changes: Any) -> Self:
+        """The model and tokenizer in `folder`; `changes` are fields of the configuration which fit the weights."""
+        folder = Path(folder)
+        require_reading(folder, "inputs", "which reads no inputs framed by special tokens")
+        model = load_model(folder, **changes)
+        return cls(model, Tokenizer.load(folder), longest=_longest(folder, model.config))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model and its tokenizer into `folder`."""
+        folder = Path(folder)
+        self.tokenizer.save(folder / TOKENIZER)
+        about = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.longest}
+        with written_whole(folder / TOKENIZER_CONFIG) as file:
+            json.dump(about | self.tokenizer.special_tokens, file, indent=2)
+            file.write("\n")
+        save_model(self.model, folder)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes which the head tells apart."""
+        return self.model.labels if self.head else ()
+
+    def require(self, *heads: str, use: str) -> None:
+        """Refuse a use which the head is not for.
+
+        Raises:
+            ValueError: says what the model is for.
+        """
+        if self.head not in heads:
+            there = f"has a head for {self.head}" if self.head else "has no head"
+            raise ValueError(f"this model {there}, and cannot {use}: that needs one for {' or '.join(heads)}")
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """The model's modules, so that `recording` and `without_heads` take a reader as they take a model."""
+        return self.model.named_modules()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    def round_weights(self, kind: str) -> None:
+        """Round weights to `int8` or `bfloat16`, to be used only; see `regard.layers.rounded`."""
+        round_weights(self.model, kind)
+
+    def frame(self, texts: Texts, longest: int | None = None) -> tuple[Inputs, int]:
+        """Texts and pairs as inputs, and how many had to be cut to `longest` tokens."""
+        parts = [(text,) if isinstance(text, str) else text for text in texts]
+        return frame_texts(parts, self.tokenizer, self.framing, min(self.longest, longest or self.longest))
+
+    def read(
+        self,
+        inputs: Inputs,
+        compute: Callable[[Packed, Tensor], Sequence[Result]],
+        progress: Progress | None = None,
+    ) -> list[Result]:
+        """What `compute` gives for each input, in their order; inputs of like length are computed together.
+
+        Args:
+            inputs: any number.
+            compute: one result an input, from packed inputs and the segments of their tokens.
+            progress: called with the number of inputs which are done.
+        """
+        training = self.model.training
+        self.model.eval()
+        device, done = self.device, 0
+        found: dict[int, Result] = {}
+
+        def work(chosen: Integers) -> Sequence[Result]:
+            """One batch."""
+            text, segments = inputs.packed(chosen)
+            with torch.inference_mode():
+                return compute(text.to(device), segments.to(device))
+
+        try:
+            batches = list(_batches(inputs.lengths, BATCH))
+            threads = torch.get_num_threads() if device.type == "cpu" else 1
+            for chosen, results in zip(batches, side_by_side(work, batches, threads), strict=True):
+                found |= zip(chosen.tolist(), results, strict=True)
+                done += len(chosen)
+                if progress is not None:
+                    progress(done)
+        finally:
+            self.model.train(training)
+        return [found[place] for place in range(len(inputs))]
+
+    def scores(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
+        """What a head of classes, of a number or of options says of inputs: [B, C] or [B]."""
+        self.require("classification", "regression", "choice", use="score whole inputs")
+        rows = self.read(inputs, lambda text, segments: self.model(text, segments).float().cpu(), progress)
+        return torch.stack(rows) if rows else torch.empty(0)
+
+    def word_scores(self, examples: Examples, progress: Progress | None = None) -> list[Tensor]:
+        """What a head of tags says of the first piece of each word, of each input: [words, C]."""
+        self.require("tagging", use="tag words")
+        assert examples.places is not None
+        assert examples.owners is not None
+        rows = self.read(
+            examples.inputs, lambda text, segments: text.unpack(self.model(text, segments).float().cpu()), progress
+        )
+        places, owners = torch.from_numpy(examples.places), examples.owners.tolist()
+        return [row[places[a:b]] for row, a, b in zip(rows, owners[:-1], owners[1:], strict=True)]
+
+
+def _batches(lengths: Integers, most: int) -> Iterator[Integers]:
+    """Inputs, the longest first, in batches of so many tokens at most; a longer input is a batch of its own."""
+    order = np.argsort(-lengths, kind="stable")
+    first, total = 0, 0
+    for place, length in enumerate(lengths[order].tolist()):
+        if place > first and total + length > most:
+            yield order[first:place]
+            first, total = place, 0
+        total += length
+    if len(order):
+        yield order[first:]
+
+
+def _longest(folder: Path, config: Any) -> int | None:
+    """What a tokenizer_config.json says of the length of inputs, as far as the model can read it.
+
+    Raises:
+        ValueError: if it is not JSON.
+    """
+    path = folder / TOKENIZER_CONFIG
+    if not path.is_file():
+        return None
+    try:
+        said = json.loads(path.read_text(encoding="utf-8")).get("model_max_length")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not a tokenizer's configuration: {error}") from error
+    limit = getattr(config, "context", None)
+    if not isinstance(said, int | float) or said < 3 or said > 1 << 20:  # there it stands for no limit
+        return None
+    return int(said) if limit is None else min(int(said), limit)

@@ -1,0 +1,86 @@
+"""Classes, numbers, options and tags of texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from regard.data.examples import Choices, TaggedWords
+from regard.reading.packed import PackedReader, Texts
+from regard.reading.preparing import Form, prepare
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of a text: a class with its probability and those of all, or a number."""
+
+    label: str | float
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, without what there is not."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The option which is taken, counted from 0, and the probabilities of all."""
+
+    option: int
+    probabilities: list[float]
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """The words of a sentence, the tag of each, and its probability; None of words behind the limit of an input."""
+
+    words: tuple[str, ...]
+    tags: list[str | None]
+    probabilities: list[float | None]
+
+
+def predict(reader: PackedReader, texts: Texts) -> list[Prediction]:
+    """The class, or the number, of each text or pair."""
+    reader.require("classification", "regression", use="predict classes or numbers")
+    scores = reader.scores(reader.frame(texts)[0])
+    if reader.head == "regression":
+        return [Prediction(value) for value in scores.tolist()]
+    found = []
+    for row in scores.softmax(-1).tolist():
+        best = max(range(len(row)), key=row.__getitem__)
+        found.append(Prediction(reader.labels[best], row[best], dict(zip(reader.labels, row, strict=True))))
+    return found
+
+
+def choose(reader: PackedReader, text: str, options: Sequence[str]) -> Choice:
+    """Which of the options goes with the text."""
+    reader.require("choice", use="choose among options")
+    inputs = prepare("choice", [Choices(text, tuple(options), None)], (), form_of(reader)).examples.inputs
+    probabilities = reader.scores(inputs).softmax(0)
+    return Choice(int(probabilities.argmax()), probabilities.tolist())
+
+
+def tag(reader: PackedReader, sentences: Sequence[Sequence[str]]) -> list[Tagged]:
+    """The tag of each word of sentences which are cut into words."""
+    reader.require("tagging", use="tag words")
+    items = [TaggedWords(tuple(words), None) for words in sentences]
+    found = []
+    for item, scores in zip(
+        items, reader.word_scores(prepare("tagging", items, (), form_of(reader)).examples), strict=True
+    ):
+        probabilities, best = scores.softmax(-1).max(-1)
+        beyond = [None] * (len(item.words) - len(best))
+        tags = [reader.labels[number] for number in best.tolist()]
+        found.append(Tagged(item.words, [*tags, *beyond], [*probabilities.tolist(), *beyond]))
+    return found
+
+
+def form_of(reader: PackedReader, *, stride: int = 128) -> Form:
+    """How a reader reads."""
+    return Form(reader.tokenizer, reader.framing, reader.longest, stride)
+
+
+def words_of(text: str) -> list[str]:
+    """A sentence cut where white space or the side of a punctuation mark is, for those who have no words."""
+    from tokenizers import pre_tokenizers
+
+    return [word for word, _ in pre_tokenizers.BertPreTokenizer().pre_tokenize_str(text)]

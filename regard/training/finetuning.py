@@ -1,0 +1,252 @@
+"""Fine-tuning: an encoder which was trained before, a head, and labelled examples."""
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from torch import nn
+
+from regard.data.benchmarks import GluePart, SquadFile
+from regard.data.inputs import Draws, Examples
+from regard.data.labels import Found, split
+from regard.data.loading import Batches, Cursor, stream
+from regard.data.rows import Skipped, SkippedExamples, located
+from regard.data.table import Table
+from regard.data.tagged import TaggedText
+from regard.evaluate.assessment import assess
+from regard.models import MODELS
+from regard.models.heads import HEADS
+from regard.models.saved import configured, entry_of, fill, load_encoder, plain_weights
+from regard.objectives.labels import LABELS, labels_of
+from regard.reading.packed import TOKENIZER
+from regard.reading.preparing import Form, Prepared, prepare
+from regard.reading.reader import Reader
+from regard.storage.names import did_you_mean, require
+from regard.storage.weights import read_tensors, write_tensors
+from regard.text.tokenizer import Tokenizer
+from regard.training.optimisers import scaled
+from regard.training.plan import Batch, Plan, Say, Task
+
+TRAIN = "train.safetensors"
+
+
+@dataclass(frozen=True)
+class FineTuningText:
+    """How texts become inputs."""
+
+    longest: int = 128  # tokens of an input, special ones included
+    stride: int = 128  # tokens between the starts of two windows of a context
+    share: float = 0.1  # of the training examples, to validate on where no others are named
+    skip: bool = False  # count and pass over rows which cannot be used, instead of stopping
+
+    def __post_init__(self):
+        if self.longest < 4 or self.stride < 1:
+            raise ValueError(
+                f"text.longest must be 4 or more and text.stride 1 or more, got {self.longest} and {self.stride}"
+            )
+        if not 0.0 < self.share < 1.0:
+            raise ValueError(f"text.share must lie between 0 and 1, got {self.share}")
+
+
+@dataclass(frozen=True)
+class FineTuningPlan(Plan):
+    """How an encoder is fine-tuned; the values are those of Devlin et al. 2019, appendix A.3."""
+
+    tokens: int = 0  # no limit: a batch has so many examples, whatever their length
+    examples: int = 32  # of a batch on each process
+    optimiser: str = "bert"
+    decay: float = 0.01
+    rate: float = 5e-5
+    schedule: str = "linear"
+    clip: float = 1.0
+    rise: float = 100.0
+    layer_decay: float = 1.0  # the rate of a layer is that of the one above times this
+    freeze: int = 0  # lower layers which stay as they are, embeddings with them
+    best: str = "loss"
+
+    positive: ClassVar = (*Plan.positive, "examples")
+    not_negative: ClassVar = (*Plan.not_negative, "freeze")
+    merits: ClassVar = (
+        *("loss", "accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman", "entity_f1"),
+        *("exact", "best_f1"),
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tokens:
+            raise ValueError(f"a batch is bounded by plan.examples here, not by plan.tokens={self.tokens}; leave it 0")
+        if not 0.0 < self.layer_decay <= 1.0:
+            raise ValueError(f"plan.layer_decay must lie above 0 and up to 1, got {self.layer_decay}")
+
+
+class FineTuningTask(Task):
+    """The task of a run on labelled examples.
+
+    The model's table says `from`, the directory of the encoder; `head`, what stands on it; `labels`, the classes; and
+    all fields of the encoder's configuration, so that a run which was begun does not need that directory any more.
+    """
+
+    text, plan, unit = FineTuningText, FineTuningPlan, "examples"
+
+    @classmethod
+    def material(cls, model: dict[str, Any], table: dict[str, Any]) -> type:
+        """Where the examples are found."""
+        if "task" in table:
+            return GluePart
+        return {"span": SquadFile, "tagging": TaggedText}.get(str(model.get("head")), Table)
+
+    @classmethod
+    def config(cls, model: dict[str, Any], text: FineTuningText, plan: FineTuningPlan, *vocabularies: int) -> Any:
+        """The encoder's configuration."""
+        values = dict(model)
+        kind, head, labels = str(values.pop("kind", "")), values.pop("head", ""), values.pop("labels", [])
+        values.pop("from", "")
+        entry = entry_of(kind)
+        require("model.head", head, LABELS)
+        if bool(labels) != (not HEADS[head].size):
+            raise ValueError(f"model.labels must name the classes of a head for {head}, got {labels}")
+        config = configured(entry.config, {**values, "pools": HEADS[head].pools}, "model")
+        limit = getattr(config, "context", text.longest)
+        if text.longest > limit:
+            raise ValueError(f"text.longest={text.longest} exceeds the {limit} positions which the model knows")
+        layers = getattr(config, "depth", 0)
+        if plan.freeze > layers:
+            raise ValueError(f"plan.freeze={plan.freeze} exceeds the model's {layers} layers")
+        if (plan.freeze or plan.layer_decay < 1) and hasattr(config, "groups"):
+            raise ValueError("layers which share their weights cannot be told apart: leave plan.freeze and layer_decay")
+        return config
+
+    def prepare(self, say: Say, *, keeps: bool) -> None:
+        """Make or open the tokenizer and the examples."""
+        run, folder = self.run, self.folder
+        if not run.is_begun(folder):
+            Tokenizer.load(Path(run.model["from"])).save(folder / TOKENIZER)
+            run.save(folder)  # last: a folder with a run.toml has its tokenizer
+        self.tokenizer = Tokenizer.load(folder / TOKENIZER)
+        sums_up_last = MODELS[run.model["kind"]].model.sums_up_last
+        self.form = Form(
+            self.tokenizer, self.tokenizer.framing(is_last=sums_up_last), run.text.longest, run.text.stride
+        )
+        place = folder / "data" / TRAIN
+        if keeps and place.is_file():
+            self.train = Examples.from_tensors(read_tensors(place))
+        else:
+            prepared = self._prepared(read_items(run)[0])
+            say(f"train: {prepared}")
+            self.train = prepared.examples
+            if run.model["head"] == "span":
+                self.train = self.train.chosen(np.flatnonzero(self.train.labels[:, 0].numpy() >= 0))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(place, self.train.tensors())
+        self.items = read_items(run)[1]
+        self.validation = self._prepared(self.items)
+        say(f"validation: {self.validation}")
+
+    def _prepared(self, items: Any) -> Prepared:
+        """Examples as the model reads them."""
+        return prepare(self.run.model["head"], items, self.run.model.get("labels", []), self.form)
+
+    def build_config(self) -> Any:
+        """The encoder's configuration."""
+        return self.config(self.run.model, self.run.text, self.run.plan)
+
+    def build_model(self) -> nn.Module:
+        """An encoder of random weights, with the head."""
+        model = self.run.model
+        encoder = MODELS[model["kind"]].model(self.build_config())
+        return HEADS[model["head"]](encoder, model.get("labels", ()))
+
+    def begin(self, model: Any, say: Say) -> None:
+        """Give the encoder the weights which it was trained to before."""
+        folder, pools = self.run.model["from"], HEADS[self.run.model["head"]].pools
+        encoder, is_fresh = load_encoder(folder, pools=pools)
+        fill(model.encoder, plain_weights(encoder), str(folder))
+        if is_fresh:
+            say(f"{folder} has no layer which sums inputs up: it begins at random")
+
+    def groups(self, objective: nn.Module) -> list[dict[str, Any]]:
+        """The parameters by layer, each with its share of the rate; frozen ones are in none."""
+        plan, config = self.run.plan, self.build_config()
+        layers: dict[int, list[nn.Parameter]] = {}
+        for name, parameter in objective.named_parameters():
+            layer = _layer(name, config.depth)
+            if plan.freeze and layer <= plan.freeze:
+                parameter.requires_grad_(False)
+            else:
+                layers.setdefault(layer, []).append(parameter)
+        top = config.depth + 1
+        if plan.layer_decay == 1.0:
+            return [scaled(parameter for own in layers.values() for parameter in own)]
+        return [scaled(own, plan.layer_decay ** (top - layer)) for layer, own in sorted(layers.items())]
+
+    def objective(self, model: nn.Module) -> nn.Module:
+        """What the head learns."""
+        return labels_of(self.run.model["head"], model)
+
+    def batches(self, cursor: Cursor, rank: int, processes: int) -> Generator[tuple[Batch, Cursor], None, None]:
+        """Batches of examples, in a new order each epoch."""
+        plan = self.run.plan
+        draws = cast(Batches[Any, Batch], Draws(self.train, plan.examples, plan.seed))
+        found = stream(draws, cursor, rank=rank, processes=processes, workers=plan.workers)
+        return cast(Generator[tuple[Batch, Cursor], None, None], found)
+
+    def about_batches(self) -> str:
+        """How long the run is."""
+        plan = self.run.plan
+        epochs = plan.steps * plan.examples * plan.accumulate / len(self.train)
+        return f"{plan.examples} examples a batch, {epochs:.2g} epochs"
+
+    def trained(self, model: nn.Module) -> Reader:
+        """The reader."""
+        return Reader(model, self.tokenizer, longest=self.run.text.longest)
+
+    def measure(self, trained: Reader, products: AbstractContextManager[None]) -> dict[str, float]:
+        """What the model makes of the validation examples."""
+        with products:
+            measures = assess(trained, self.validation, self.items).measures
+        best = self.run.plan.best
+        if best != "loss" and best not in measures:
+            names = [name for name in measures if name != "nats"]
+            hint = did_you_mean(best, names)
+            raise ValueError(f"plan.best={best!r} is not measured here, only loss, {', '.join(names)}{hint}")
+        return measures
+
+
+def read_items(run: Any) -> tuple[list[Any], list[Any]]:
+    """The examples to train on and those to validate on; where both are of one table, a share of it is set apart."""
+    skipped = SkippedExamples() if run.text.skip else None
+    train = items_of(run.model, run.train, skipped)
+    if run.validation != run.train:
+        return train, items_of(run.model, run.validation, skipped)
+    if run.model["head"] == "span":
+        raise ValueError("train and validation name one file; give another, or shares of it which do not overlap")
+    return split(train, _found(run.model), run.text.share)
+
+
+def items_of(model: dict[str, Any], source: Any, skipped: Skipped | None = None) -> list[Any]:
+    """The examples of a source, their labels as a run's model has them.
+
+    Raises:
+        ValueError: if a label is not one of the model's.
+    """
+    source = located(source)
+    if isinstance(source, SquadFile):
+        return source.read()
+    items = list(source.read(skipped))
+    return _found(model).settled(items, skipped)
+
+
+def _found(model: dict[str, Any]) -> Found:
+    """The task of a run."""
+    return Found(model["head"], "as the run says", tuple(model.get("labels", ())))
+
+
+def _layer(name: str, depth: int) -> int:
+    """Where a parameter stands: 0 for embeddings, 1 and so on for layers, and above them what sums up, and the head."""
+    parts = name.removeprefix("model.").split(".")
+    if parts[0] != "encoder" or parts[1] == "pooler":
+        return depth + 1
+    return int(parts[2]) + 1 if parts[1] == "blocks" else 0

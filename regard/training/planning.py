@@ -1,0 +1,157 @@
+"""From a model and labelled data to a run: the task, its classes, and how many steps there are."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regard.data.benchmarks import GluePart, SquadFile
+from regard.data.glue import GLUE_TASKS
+from regard.data.labels import Found, leak, split, task_of
+from regard.data.rows import SkippedExamples, located, suffix_of
+from regard.data.squad_windows import SkippedQuestions, all_windows
+from regard.data.table import Table
+from regard.data.tagged import TaggedText
+from regard.models.heads import HEADS
+from regard.models.saved import MODELS, read_config
+from regard.text.tokenizer import Tokenizer
+from regard.training.finetuning import FineTuningPlan, FineTuningText
+from regard.training.run import Run, build_run
+
+Source = Table | TaggedText | GluePart | SquadFile
+TAGGED = (".conll", ".conllu", ".bio", ".iob", ".iob2")  # files which hold a word a line
+
+
+@dataclass
+class Wishes:
+    """How a model is to be fine-tuned, where it is not as the defaults have it.
+
+    Args:
+        epochs: times which every example is seen.
+        warmup: share of the steps in which the rate rises.
+        validations: in each epoch.
+        text: values of `FineTuningText`.
+        plan: values of `FineTuningPlan`; its steps, warm-up and validations follow from the above.
+    """
+
+    epochs: float = 3.0
+    warmup: float = 0.1
+    validations: int = 1
+    text: dict[str, Any] = field(default_factory=dict)
+    plan: dict[str, Any] = field(default_factory=dict)
+
+
+def source_of(path: str, task: str, options: dict[str, Any]) -> Source:
+    """Where examples are found: questions in .json, words with tags in .conll and the like, else a table.
+
+    Raises:
+        ValueError: if an option is not of that kind of file.
+    """
+    given = {name: value for name, value in options.items() if value}
+    if task == "span" or (not task and suffix_of(path) == ".json"):
+        return _made(SquadFile, path, given)
+    if task == "tagging" or (not task and suffix_of(path) in TAGGED):
+        names = {"text": "words", "label": "tags"}
+        return _made(TaggedText, path, {names.get(name, name): value for name, value in given.items()})
+    return _made(Table, path, given)
+
+
+def _made(kind: Any, path: str, options: dict[str, Any]) -> Any:
+    """A source of this kind."""
+    known = {field.name for field in dataclasses.fields(kind)}
+    if wrong := sorted(options.keys() - known):
+        raise ValueError(f"{path} is read as {kind.__name__}, which has no {', '.join(wrong)}")
+    return kind(path, **options)
+
+
+def plan_finetuning(
+    model: Path, name: str, train: Source, validation: Source | None, wishes: Wishes, task: str = ""
+) -> tuple[Run, list[str]]:
+    """A run, and what is to be said of it.
+
+    Args:
+        model: the directory of an encoder.
+        name: of the run.
+        train: where the examples are found.
+        validation: where those are found on which it is measured; None for a share of the training ones.
+        wishes: what is not as the defaults have it.
+        task: classification, regression, choice, tagging or span; found by its labels where it is not given.
+
+    Raises:
+        ValueError: if the examples do not make a task, or something does not go together.
+    """
+    kind, config = read_config(model)
+    if not hasattr(MODELS[kind].model, "sums_up_last"):
+        raise ValueError(f"{model} holds {kind}, which is no encoder, and is not fine-tuned by labels")
+    text = FineTuningText(**{"longest": _longest(train), **wishes.text})
+    if validation is None and isinstance(train, SquadFile):
+        train, validation = SquadFile(train.path, (text.share, 1.0)), SquadFile(train.path, (0.0, text.share))
+    found, count, said = _looked_at(train, validation, text, task, model, kind)
+    plan = FineTuningPlan(**wishes.plan)  # which names what is wrong with them
+    together = plan.examples * plan.accumulate
+    steps = max(1, round(count * wishes.epochs / together))
+    every = max(1, round(steps / max(1.0, wishes.epochs * wishes.validations)))
+    paced = {"steps": steps, "warmup": round(steps * wishes.warmup), "validate_every": every, "save_every": every}
+    table: dict[str, Any] = {
+        "name": name,
+        "model": {
+            "kind": kind,
+            "from": str(model),
+            "head": found.task,
+            **({"labels": list(found.labels)} if not HEADS[found.task].size else {}),
+            **{key: value for key, value in dataclasses.asdict(config).items() if key != "pools"},
+        },
+        "train": dataclasses.asdict(train),
+        "validation": dataclasses.asdict(validation or train),
+        "text": dataclasses.asdict(text),
+        "plan": {**paced, **wishes.plan},
+    }
+    return build_run(table, name), said
+
+
+def _looked_at(
+    train: Source, validation: Source | None, text: FineTuningText, task: str, model: Path, kind: str
+) -> tuple[Found, int, list[str]]:
+    """The task of the examples, how many there are to train on, and what is to be said of them."""
+    source: Any = located(train)
+    if isinstance(source, SquadFile):
+        questions, skipped = source.read(), SkippedQuestions()
+        tokenizer = Tokenizer.load(model)
+        framing = tokenizer.framing(is_last=MODELS[kind].model.sums_up_last)
+        made = all_windows(questions, tokenizer, framing, longest=text.longest, stride=text.stride, skipped=skipped)
+        count = sum(1 for _ in made)
+        impossible = sum(question.is_impossible for question in questions)
+        said = [f"{len(questions):,} questions, {impossible:,} of them without an answer: span; {skipped}"]
+        return Found("span", "questions about contexts"), count, said
+    skipped = SkippedExamples() if text.skip else None
+    items: list[Any] = list(source.read(skipped))
+    if isinstance(source, GluePart):
+        of_task = GLUE_TASKS[source.task]
+        found = Found("regression" if of_task.is_regression else "classification", source.task, of_task.labels)
+        if not found.labels:
+            return found, len(items), []
+        found = dataclasses.replace(task_of(items, found.task), labels=of_task.labels)
+    else:
+        found = task_of(items, task)
+    items = found.settled(items, skipped)
+    said = [*([str(source.found())] if isinstance(source, Table) else []), str(found)]
+    if found.labels:
+        said.append(found.balance())
+    if skipped:
+        said.append(str(skipped))
+    if validation is None:
+        total, (items, _) = len(items), split(items, found, text.share)
+        said.append(f"{total - len(items):,} of {total:,} examples are set apart to validate on")
+    else:
+        apart: Any = located(validation)
+        other: list[Any] = list(apart.read(SkippedExamples() if text.skip else None))
+        if unseen := found.unseen(other):
+            names = ", ".join(f"{name} ({count:,})" for name, count in unseen.most_common(5))
+            said.append(f"the validation examples have labels which training has not: {names}")
+        said.append(str(leak(items, found.settled(other, SkippedExamples() if text.skip else None))))
+    return found, len(items), said
+
+
+def _longest(train: Source) -> int:
+    """Tokens of an input where nobody says: 384 for questions about a context, else 128."""
+    return 384 if isinstance(train, SquadFile) else 128

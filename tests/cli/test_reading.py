@@ -1,0 +1,188 @@
+"""The commands of encoders as a user meets them."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from small_encoders import save_reader, write_reviews
+from typer.testing import CliRunner
+
+from regard.cli.__main__ import app
+from regard.evaluate.glue import SHEETS
+
+QUICK = ["--longest", "16", "--rate", "0.003", "--set", "plan.optimiser=adamw", "--set", "plan.beta2=0.999"]
+
+
+def run(*arguments: str, text: str | None = None):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, list(map(str, arguments)), input=text, catch_exceptions=True)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return save_reader(tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory, bert):
+    """A model which tells good from bad, and its data."""
+    place = tmp_path_factory.mktemp("reviews")
+    write_reviews(place / "train.csv", 120)
+    write_reviews(place / "test.csv", 40, seed=1)
+    command = ("finetune", "--model", bert, "--train", place / "train.csv", "--out", place / "run")
+    result = run(*command, "--epochs", 8, "--batch", 16, *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "label has 2 values, neg and pos: classification" in result.output
+    assert "the most frequent class" in result.output
+    return place
+
+
+def test_a_tuned_model_predicts_texts_and_files(tmp_path, reviews):
+    said = run("predict", reviews / "run", "--text", "the film was good", "--text", "dull song").stdout.splitlines()
+    assert [json.loads(line)["label"] for line in said] == ["pos", "neg"]
+    result = run("predict", reviews / "run", reviews / "test.csv", "--out", tmp_path / "p.jsonl")
+    assert result.exit_code == 0, result.output
+    labels = [json.loads(line)["label"] for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    golds = [line.split(",")[1] for line in (reviews / "test.csv").read_text().splitlines()[1:]]
+    assert labels == golds
+
+
+def test_it_is_evaluated_with_a_table_of_mistakes(reviews):
+    report = json.loads(run("evaluate", reviews / "run", reviews / "test.csv", "--json").stdout)["run"]
+    assert report["measures"]["accuracy"] == 1.0
+    shown = run("evaluate", reviews / "run", reviews / "test.csv").stdout
+    assert "true \\ predicted" in shown
+    assert "validation examples" in run("evaluate", reviews / "run").stdout
+
+
+def test_a_run_is_not_begun_twice_and_goes_on(reviews, bert):
+    again = run("finetune", "--model", bert, "--train", reviews / "train.csv", "--out", reviews / "run", *QUICK)
+    assert "holds a run already" in str(again.exception)
+    assert run("finetune", "--resume", reviews / "run").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "minilmm", "--train", "x.csv", "--out", "y"], "did you mean 'minilm'"),
+        (["--model", "{bert}", "--train", "x.csv", "--out", "y"], "no file x.csv"),
+        (["--model", "{bert}", "--train", "x.txt", "--out", "y"], "x.txt must end in"),
+        (["--train", "x.csv", "--out", "y"], "say what is tuned"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--label", "stars"], "stars"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--task", "regression"], "'neg' is no number"),
+        (
+            ["--model", "{bert}", "--train", "{csv}", "--out", "y", "--set", "model.depth=3"],
+            "changes plan or text here",
+        ),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--longest", "99"], "exceeds the 64 positions"),
+        (
+            ["--model", "{bert}", "--train", "{csv}", "--out", "y", "--head-only", "--freeze", "1"],
+            "leave --freeze away",
+        ),
+        (["--model", "{bert}", "--train", "x.json", "--out", "y", "--label", "stars"], "which has no label"),
+    ],
+)
+def test_mistakes_of_finetuning_are_named(tmp_path, monkeypatch, bert, reviews, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    places = {"bert": bert, "csv": reviews / "train.csv"}
+    result = run("finetune", *(argument.format(**places) for argument in arguments))
+    assert isinstance(result.exception, ValueError | FileNotFoundError)
+    assert message in str(result.exception)
+    assert not (tmp_path / "y").exists()
+
+
+def test_head_only_leaves_the_encoder_as_it_was(tmp_path, bert, reviews):
+    import torch
+
+    from regard.models.saved import load_model, plain_weights
+
+    result = run(
+        "finetune", "--model", bert, "--train", reviews / "train.csv", "--out", tmp_path, "--head-only", *QUICK
+    )
+    assert result.exit_code == 0, result.output
+    before, after = plain_weights(load_model(bert)), plain_weights(load_model(tmp_path).encoder)
+    assert all(torch.equal(before[name], after[name]) for name in before if not name.startswith("pooler"))
+
+
+def test_vectors_are_printed_and_written(tmp_path, bert):
+    (tmp_path / "lines").write_text("the film was good\ndull\n")
+    assert run("embed", bert, tmp_path / "lines", "--out", tmp_path / "v.npy").exit_code == 0
+    written = np.load(tmp_path / "v.npy")
+    printed = [json.loads(line) for line in run("embed", bert, tmp_path / "lines").stdout.splitlines()]
+    assert np.allclose(written, printed, atol=1e-6)
+    assert "must end in .npy or .safetensors" in str(run("embed", bert, "--text", "a", "--out", "v.csv").exception)
+
+
+def test_masks_are_filled(tmp_path):
+    folder = save_reader(tmp_path / "m", "bert", "masked")
+    assert run("fill", folder, "the film was [MASK]", "--best", "2").stdout.startswith("mask 1: ")
+    assert len(json.loads(run("fill", folder, "[MASK] [MASK]", "--json").stdout)) == 2
+
+
+def article(number: int, word: str, has_answer: bool) -> dict:
+    """One context with one question, in SQuAD's form."""
+    context = f"the film {number} was {word} and the walk ended" if has_answer else "the walk ended"
+    answers = [{"text": word, "answer_start": context.index(word)}] if has_answer else []
+    asked = {"id": str(number), "question": "what was it", "is_impossible": not has_answer, "answers": answers}
+    return {"title": str(number), "paragraphs": [{"context": context, "qas": [asked]}]}
+
+
+def test_questions_are_learnt_scored_and_answered(tmp_path, bert):
+    for name, count in (("train", 40), ("dev", 12)):
+        articles = [article(n, ("good", "bad", "dull", "fine")[n % 4], n % 3 > 0) for n in range(count)]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"version": "v2.0", "data": articles}))
+    out = tmp_path / "run"
+    command = ["squad", "--model", bert, "--train", tmp_path / "train.json", "--dev", tmp_path / "dev.json"]
+    result = run(*command, "--out", out, "--epochs", 3, "--longest", 48, "--stride", 16, "--batch", 8, "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    report = json.loads(result.stdout)
+    assert report["total"] == 12
+    assert report["HasAns_total"] == 8
+    predictions = json.loads((out / "predictions" / "predictions.json").read_text())
+    assert predictions.keys() == {str(n) for n in range(12)}
+    again = run("squad", "--dev", tmp_path / "dev.json", "--out", out, "--json")
+    assert json.loads(again.stdout) == report
+    (tmp_path / "text").write_text("the film was good and the walk ended\n")
+    answer = json.loads(run("answer", out, "what was it", "--context", tmp_path / "text", "--json").stdout)
+    assert answer["threshold"] == json.loads((out / "threshold.json").read_text())["null_odds"]
+
+
+def write_glue(place, task: str, rows: int, seed: int = 0) -> None:
+    """A task of GLUE in its official form, as small as it may be."""
+    from small_encoders import reviews as drawn
+
+    (place / task).mkdir(parents=True)
+    for split, count in (("train", rows), ("dev", 12)):
+        lines = [f"{text}\t{int(label == 'pos')}" for text, label in drawn(count, seed)]
+        (place / task / f"{split}.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
+    tests = [f"{n}\t{text}" for n, (text, _) in enumerate(drawn(8, 5))]
+    (place / task / "test.tsv").write_text("\n".join(["index\tsentence", *tests]) + "\n")
+
+
+def test_glue_prints_its_table_over_seeds_and_runs_nothing_twice(tmp_path, bert):
+    write_glue(tmp_path / "glue", "SST-2", 100)
+    command = ["glue", "--data", tmp_path / "glue", "--model", bert, "--out", tmp_path / "runs", "--seeds", 2]
+    options = ["--settings", "bert", "--epochs", 2, "--rate", 0.003, "--longest", 16]
+    result = run(*command, *options)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "over 2 seeds" in result.stdout
+    assert "no average of GLUE without CoLA" in result.stdout
+    before = (tmp_path / "runs" / "SST-2-1" / "measures.jsonl").read_text()
+    report = json.loads(run(*command, *options, "--json").stdout)
+    assert report["tasks"]["SST-2"]["accuracy"]["values"]
+    assert (tmp_path / "runs" / "SST-2-1" / "measures.jsonl").read_text() == before
+    other = run(*command, "--settings", "bert", "--epochs", 2, "--rate", 0.001, "--longest", 16)
+    assert "holds a run with another rate" in str(other.exception)
+    refused = run(*command, *options, "--submission", tmp_path / "glue.zip")
+    assert "CoLA" in str(refused.exception)
+    assert not (tmp_path / "glue.zip").exists()
+    assert not zipfile.is_zipfile(tmp_path / "glue.zip")
+    assert "CoLA" in SHEETS
+
+
+def test_glue_says_where_it_looked(tmp_path, bert):
+    result = run("glue", "--data", tmp_path, "--model", bert, "--out", tmp_path / "runs")
+    assert "no task has its train.tsv" in str(result.exception)
+    result = run("glue", "--data", tmp_path, "--model", bert, "--out", tmp_path / "runs", "--tasks", "SST2")
+    assert "did you mean 'SST-2'" in str(result.exception)

@@ -1,0 +1,237 @@
+"""Fine-tuning on labelled examples, from the table to the model directory."""
+
+import json
+import math
+from itertools import product
+
+import pytest
+import torch
+from small_encoders import save_reader, write_reviews
+from small_runs import outcome
+
+from regard.data.table import Table
+from regard.data.tagged import TaggedText
+from regard.models.saved import load_model, plain_weights
+from regard.reading.reader import Reader
+from regard.training.finetuning import FineTuningPlan, FineTuningTask
+from regard.training.loop import Interrupted, train
+from regard.training.planning import Wishes, plan_finetuning, source_of
+from regard.training.run import read_run
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return save_reader(tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture
+def table(tmp_path):
+    return Table(str(write_reviews(tmp_path / "train.csv", 120)))
+
+
+def planned(model, source, validation=None, *, epochs=2.0, task="", text=None, **plan):
+    values = {"examples": 16, "rate": 3e-3, "optimiser": "adamw", "beta2": 0.999, **plan}
+    wishes = Wishes(epochs, text={"longest": 16, **(text or {})}, plan=values)
+    return plan_finetuning(model, "small", source, validation, wishes, task)
+
+
+def test_classes_are_found_learnt_and_kept(tmp_path, bert, table):
+    run, said = planned(bert, table, epochs=6.0)
+    assert run.model["head"] == "classification"
+    assert run.model["labels"] == ["neg", "pos"]
+    assert said[:2] == ["text from text, label from label", "label has 2 values, neg and pos: classification"]
+    assert "12 of 120 examples are set apart" in said[-1]
+    reader = train(run, tmp_path / "run")
+    assert reader.labels == ("neg", "pos")
+    loaded = Reader.load(tmp_path / "run")
+    assert [one.label for one in loaded.predict(["the film was good", "dull song"])] == ["pos", "neg"]
+    measures = [json.loads(line) for line in (tmp_path / "run" / "measures.jsonl").read_text().splitlines()]
+    assert measures[-1]["validation_accuracy"] == 1.0
+
+
+def test_numbers_are_learnt(tmp_path, bert):
+    rows = [
+        f"the {thing} was {word},{value}"
+        for thing in ("film", "book", "song", "day", "walk") * 6
+        for word, value in (("good", 4.5), ("dull", 0.5))
+    ]
+    (tmp_path / "t.csv").write_text("text,score\n" + "\n".join(rows) + "\n")
+    run, _ = planned(
+        bert, Table(str(tmp_path / "t.csv")), Table(str(tmp_path / "t.csv"), count=20), epochs=40.0, rate=1e-2
+    )
+    assert run.model["head"] == "regression"
+    train(run, tmp_path / "run")
+    good, bad = Reader.load(tmp_path / "run").predict(["the film was good", "the song was dull"])
+    assert good.label > 3.5
+    assert bad.label < 1.5
+
+
+def test_tags_are_learnt(tmp_path, bert):
+    sentence = "the O\n{} B-{}\nfilm O\nended O\n\n"
+    text = "".join(
+        sentence.format(word, kind) for word, kind in [("good", "POS"), ("bad", "NEG"), ("fine", "POS")] * 20
+    )
+    (tmp_path / "t.conll").write_text(text)
+    source = source_of(str(tmp_path / "t.conll"), "", {})
+    assert isinstance(source, TaggedText)
+    run, said = planned(bert, source, source_of(str(tmp_path / "t.conll"), "", {"count": 6}), epochs=6.0)
+    assert "the words have 3 tags, B-NEG, B-POS and O: tagging" in said
+    train(run, tmp_path / "run")
+    (found,) = Reader.load(tmp_path / "run").tag(["the bad film ended"])
+    assert found.tags == ["O", "B-NEG", "O", "O"]
+
+
+def test_options_are_learnt(tmp_path, bert):
+    rows = [
+        {
+            "question": f"the {thing} was good",
+            "choices": ["bright", "dull"] if n % 2 else ["dull", "bright"],
+            "answer": int(n % 2 == 0),
+        }
+        for n, thing in enumerate(("film", "book", "song", "day", "walk") * 12)
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = Table(str(tmp_path / "t.jsonl"))
+    run, _ = planned(bert, source, Table(str(tmp_path / "t.jsonl"), count=10), epochs=8.0)
+    assert run.model["head"] == "choice"
+    train(run, tmp_path / "run")
+    assert Reader.load(tmp_path / "run").choose("the film was good", ["dull", "bright"]).option == 1
+
+
+def article(number: int, thing: str, word: str) -> dict:
+    """One context with one question, in SQuAD's form."""
+    answer = {"text": word, "answer_start": len(f"the {thing} was ")}
+    asked = {"id": str(number), "question": "what was it", "is_impossible": False, "answers": [answer]}
+    context = f"the {thing} was {word} and the walk ended"
+    return {"title": str(number), "paragraphs": [{"context": context, "qas": [asked]}]}
+
+
+def test_spans_are_learnt(tmp_path, bert):
+    known = product(("film", "book", "song", "day"), ("good", "bad", "dull"))
+    articles = [article(number, *pair) for number, pair in enumerate(known)]
+    (tmp_path / "t.json").write_text(json.dumps({"version": "v2.0", "data": articles}))
+    source = source_of(str(tmp_path / "t.json"), "", {})
+    run, said = planned(
+        bert,
+        source,
+        source_of(str(tmp_path / "t.json"), "", {"share": (0.0, 0.5)}),
+        epochs=40.0,
+        text={"longest": 48},
+        examples=6,
+    )
+    assert said[0].startswith("12 questions, 0 of them without an answer: span")
+    train(run, tmp_path / "run")
+    assert Reader.load(tmp_path / "run").answer("what was it", "the day was dull and the walk ended").best == "dull"
+
+
+def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, bert, table):
+    run, _ = planned(bert, table, workers=2, layer_decay=0.9)
+    train(run, tmp_path / "whole")
+
+    def stop(step, loss, model):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises((Interrupted, KeyboardInterrupt)):
+        train(run, tmp_path / "run", on_step=stop)
+    (tmp_path / "train.csv").unlink()  # the examples to train on are in the folder
+    write_reviews(tmp_path / "train.csv", 120)
+    train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
+    found, wanted = outcome(tmp_path / "run"), outcome(tmp_path / "whole")
+    assert [part for part in wanted if found.get(part) != wanted[part]] == []
+
+
+def test_a_run_which_is_begun_does_not_need_the_first_model_any_more(tmp_path, table):
+    first = save_reader(tmp_path / "first")
+    run, _ = planned(first, table, save_every=5)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path / "run", on_step=lambda step, loss, model: _interrupt(step == 7))
+    for path in first.iterdir():
+        path.unlink()
+    train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
+
+
+def _interrupt(now: bool) -> None:
+    if now:
+        raise KeyboardInterrupt
+
+
+def test_frozen_layers_stay_and_others_move(tmp_path, bert, table):
+    run, _ = planned(bert, table, epochs=0.5, freeze=1)
+    train(run, tmp_path / "run")
+    before = plain_weights(load_model(bert))
+    after = plain_weights(load_model(tmp_path / "run").encoder)
+    moved = {
+        name.split(".")[1] if name.startswith("blocks") else name.split(".")[0]
+        for name in before
+        if not torch.equal(before[name], after[name])
+    }
+    assert moved == {"1", "pooler"}
+
+
+def test_the_rate_falls_from_layer_to_layer(tmp_path, bert, table):
+    run, _ = planned(bert, table, layer_decay=0.5)
+    task = FineTuningTask(run, tmp_path)
+    groups = task.groups(task.objective(task.build_model()))
+    assert [group["scale"] for group in groups] == [0.125, 0.25, 0.5, 1.0]  # embeddings, two layers, pooler and head
+    assert sum(len(group["params"]) for group in groups) == len(list(task.build_model().parameters()))
+
+
+def test_patience_ends_a_run(tmp_path, bert, table):
+    run, _ = planned(bert, table, epochs=50.0, patience=2, rate=1e-9, best="accuracy")
+    train(run, tmp_path / "run")
+    steps = [json.loads(line)["step"] for line in (tmp_path / "run" / "measures.jsonl").read_text().splitlines()]
+    assert steps[-1] < run.plan.steps / 5
+
+
+def test_a_seed_repeats_and_another_one_differs(tmp_path, bert, table):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(planned(bert, table, epochs=1.0, seed=seed)[0], tmp_path / name)
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_labels_which_training_has_not_are_named(tmp_path, bert, table):
+    (tmp_path / "v.csv").write_text("text,label\nthe film was good,pos\nthe film was odd,meh\n")
+    with pytest.raises(ValueError, match=r"v.csv:3: label 'meh' is none of those which are learnt, neg and pos"):
+        planned(bert, table, Table(str(tmp_path / "v.csv")))
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"freeze": 3}, "plan.freeze=3 exceeds the model's 2 layers"),
+        ({"tokens": 100}, "bounded by plan.examples here, not by plan.tokens=100"),
+        ({"layer_decay": 0.0}, "plan.layer_decay must lie above 0 and up to 1, got 0.0"),
+        ({"best": "accurcy"}, "did you mean 'accuracy'"),
+        ({"stepz": 3}, "stepz"),
+    ],
+)
+def test_wrong_plans_are_named(bert, table, plan, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        planned(bert, table, **plan)
+
+
+def test_shared_layers_cannot_be_frozen(tmp_path, table):
+    with pytest.raises(ValueError, match="layers which share their weights cannot be told apart"):
+        planned(save_reader(tmp_path / "albert", "albert"), table, freeze=1)
+
+
+def test_a_measure_which_the_task_has_not_is_refused(tmp_path, bert, table):
+    run, _ = planned(bert, table, best="pearson")
+    with pytest.raises(ValueError, match=r"plan\.best='pearson' is not measured here, only loss, accuracy"):
+        train(run, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", ["bert", "albert", "xlnet"])
+def test_every_encoder_learns(tmp_path, table, kind):
+    run, _ = planned(save_reader(tmp_path / kind, kind, dropout=0.0, attention_dropout=0.0), table, epochs=6.0)
+    losses = []
+    train(run, tmp_path / "run", on_step=lambda step, loss, model: losses.append(loss))
+    assert all(math.isfinite(loss) for loss in losses)
+    assert sum(losses[-5:]) / 5 < 0.3
+
+
+def test_defaults_are_the_papers():
+    plan = FineTuningPlan()
+    assert (plan.examples, plan.optimiser, plan.decay, plan.clip) == (32, "bert", 0.01, 1.0)

@@ -1,0 +1,112 @@
+"""Self-supervised pre-training of encoders, from running text to the model directory."""
+
+import math
+
+import pytest
+from small_encoders import BAD, GOOD, THINGS, tokenizer
+from small_runs import outcome
+
+from regard.reading.reader import Reader
+from regard.training.loop import train
+from regard.training.run import build_run, read_run
+
+
+@pytest.fixture
+def text(tmp_path):
+    lines = [
+        f"the {thing} was {word}.\nso the {thing} was {word} again.\nthen the {thing} ended.\n"
+        for word in GOOD + BAD
+        for thing in THINGS
+    ]
+    (tmp_path / "text").write_text("\n".join(lines))
+    tokenizer().save(tmp_path / "tokenizer.json")
+    return tmp_path / "text"
+
+
+def planned(text, kind, **plan):
+    small = {"width": 32, "depth": 2, "heads": 2, "hidden": 48, "dropout": 0.0, "attention_dropout": 0.0}
+    values = {
+        "steps": 10,
+        "tokens": 256,
+        "context": 32,
+        "rate": 3e-3,
+        "warmup": 2,
+        "validate_every": 5,
+        "save_every": 3,
+        "validate_batches": 3,
+        "optimiser": "adamw",
+        "beta2": 0.999,
+        "schedule": "linear",
+        **plan,
+    }
+    source = {"path": str(text), "documents": "paragraphs"}
+    return build_run(
+        {
+            "name": "small",
+            "model": {"kind": kind, "size": "tiny", **small},
+            "train": source,
+            "validation": source,
+            # one tokenizer for all runs: training one breaks ties by the order of a hash table
+            "text": {"load": str(text.parent / "tokenizer.json")},
+            "plan": values,
+        },
+        "small",
+    )
+
+
+RUNS = {
+    "bert": ("bert", {"pairs": "next"}),
+    "words alone": ("bert", {"pairs": "none", "together": 1, "masks": 2}),
+    "albert": ("albert", {"pairs": "order", "together": 3, "optimiser": "lamb", "beta2": 0.0, "rate": 0.02}),
+    "xlnet": ("xlnet", {"both_ways": True, "tokens": 128}),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_loss_falls_and_the_directory_can_be_used(tmp_path, text, name):
+    kind, plan = RUNS[name]
+    losses = []
+    train(
+        planned(text, kind, **{**plan, "steps": 60, "validate_every": 60}),
+        tmp_path / "run",
+        on_step=lambda step, loss, model: losses.append(loss),
+    )
+    assert all(math.isfinite(loss) for loss in losses)
+    assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
+    reader = Reader.load(tmp_path / "run")
+    assert reader.embed(["the film was good"]).shape == (1, 32)
+    if kind != "xlnet":
+        (found,) = reader.fill("the film was [MASK].", best=3)
+        assert len(found) == 3
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, text, name):
+    kind, plan = RUNS[name]
+    run = planned(text, kind, **plan)
+    train(run, tmp_path / "whole")
+
+    def stop(step, loss, model):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path / "run", on_step=stop)
+    train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
+    found, wanted = outcome(tmp_path / "run"), outcome(tmp_path / "whole")
+    assert [part for part in wanted if found.get(part) != wanted[part]] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "plan", "message"),
+    [
+        ("bert", {"pairs": "nxt"}, "did you mean 'next'"),
+        ("bert", {"reuse": 8}, "plan.reuse means nothing to bert"),
+        ("xlnet", {"pairs": "order"}, "plan.pairs means nothing to xlnet"),
+        ("bert", {"context": 100}, "plan.context=100 exceeds the 64 positions which the model has"),
+        ("bert", {"tokens": 16}, "plan.tokens=16 cannot hold a sequence of 32 tokens"),
+    ],
+)
+def test_wrong_plans_are_named(text, kind, plan, message):
+    with pytest.raises(ValueError, match=message):
+        planned(text, kind, **plan)
