@@ -1,14 +1,22 @@
 """`regard view`."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from regard.cli.options import Beams
 
+if TYPE_CHECKING:
+    from regard.reading.reader import Reader
+    from regard.visualise.maps import Example
+
 TRANSLATING = ("source", "target", "forced", "first", "beams")  # options of encoder-decoders alone
 WRITING = ("tokens", "seed")  # of language models alone
+READING = ("pair", "question", "passage")  # of encoders alone
+FLAGS = {"passage": "context"}  # options which have another name here
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +28,13 @@ def view(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
     text: Annotated[list[str] | None, typer.Option(help="A sentence or text; may be given several times.")] = None,
+    pair: Annotated[
+        list[str] | None, typer.Option(help="The second text of each pair, or the options of one text; for encoders.")
+    ] = None,
+    question: Annotated[str | None, typer.Option(help="For an encoder which finds answers.")] = None,
+    passage: Annotated[
+        str | None, typer.Option("--context", metavar="FILE|TEXT", help="In which the answer is to be found.")
+    ] = None,
     source: Annotated[Path | None, typer.Option(help="A file of sentences to translate.")] = None,
     target: Annotated[Path | None, typer.Option(help="Their references, shown beside the translations.")] = None,
     forced: Annotated[bool, typer.Option("--forced", help="Look at how the references are read.")] = False,
@@ -40,24 +55,33 @@ def view(
       regard view runs/m --text 'Ein Mann schläft.' --out alignment.svg
 
       regard view runs/shakespeare --text 'ROMEO:' --tokens 50
+
+      regard view runs/mrpc --text 'He said no.' --pair 'No, he said.'
+
+      regard view runs/squad --question 'Who was it?' --context article.txt
     """
-    if bool(text) == bool(source):
-        raise ValueError("give sentences with --text, or a file of them with --source")
+    if sum(map(bool, (text, source, question))) != 1:
+        raise ValueError("give sentences with --text, a file of them with --source, or a --question with its --context")
     if out.suffix not in (".html", ".png", ".svg"):
         raise ValueError(f"{out} must end in .html, .png or .svg")
     from regard.cli.lines import read_lines
-    from regard.decoding.directory import load
     from regard.decoding.writer import Writer
+    from regard.reading.directory import load
+    from regard.reading.reader import Reader
     from regard.visualise.page import write_page
     from regard.visualise.picture import Picture
     from regard.visualise.view import pictures
 
     model = load(folder)
-    if isinstance(model, Writer):
-        _refuse(context, TRANSLATING, f"{folder} holds a language model, which reads --text and takes --tokens, --seed")
+    if isinstance(model, Reader):
+        _refuse(context, (*TRANSLATING, *WRITING), f"{folder} holds an encoder")
+        found = _read(folder, model, text or [], pair or [], question, passage)
+    elif isinstance(model, Writer):
+        why = f"{folder} holds a language model, which reads --text and takes --tokens, --seed"
+        _refuse(context, (*TRANSLATING, *READING), why)
         found = pictures(model, text or (), tokens=tokens, seed=seed)
     else:
-        _refuse(context, WRITING, f"{folder} holds an encoder-decoder, which translates")
+        _refuse(context, (*WRITING, *READING), f"{folder} holds an encoder-decoder, which translates")
         sentences = read_lines(source)[:first] if source is not None else list(text or ())
         references = None if target is None else read_lines(target)[: len(sentences)]
         found = pictures(model, sentences, references=references, forced=forced, beams=beams)
@@ -68,9 +92,62 @@ def view(
     typer.echo(str(out))
 
 
+def _read(
+    folder: Path, reader: "Reader", texts: list[str], pairs: list[str], question: str | None, context: str | None
+) -> Iterator["Example"]:
+    """The pictures of what an encoder reads.
+
+    Raises:
+        ValueError: if it is not what its head reads.
+    """
+    from regard.evaluate.squad_files import read_threshold
+    from regard.visualise.view import pictures
+
+    if (reader.head == "span") != (question is not None) or (question is None) != (context is None):
+        what = "--question and --context" if reader.head == "span" else "--text"
+        raise ValueError(f"this model has {f'a head for {reader.head}' if reader.head else 'no head'}: give it {what}")
+    if pairs and reader.head in ("tagging", "span"):
+        raise ValueError(f"--pair cannot be used here: this model has a head for {reader.head}")
+    inputs: list[Any] = list(texts)
+    if question is not None and context is not None:
+        return pictures(reader, [(question, _text_of(context))], threshold=read_threshold(folder))
+    if reader.head == "choice":
+        if len(texts) != 1:
+            raise ValueError(
+                f"this model chooses among options: give one --text, and each option as --pair, got {texts}"
+            )
+        inputs = [(texts[0], pairs)]
+    elif pairs:
+        if len(pairs) != len(texts):
+            raise ValueError(f"each --text needs its --pair, got {len(texts)} and {len(pairs)}")
+        inputs = list(zip(texts, pairs, strict=True))
+    return pictures(reader, inputs)
+
+
+def _text_of(context: str) -> str:
+    """What stands in the file of this name, where there is one; else the text itself.
+
+    Raises:
+        FileNotFoundError: if it looks like a file's name, and there is no such file.
+    """
+    from regard.cli.lines import read_lines
+
+    try:
+        is_file = Path(context).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a character which no name has
+        is_file = False
+    if is_file:
+        return "\n".join(read_lines(Path(context)))
+    if re.fullmatch(r"\S+\.\w{2,5}", context, re.ASCII):
+        raise FileNotFoundError(f"no file {context}")
+    return context
+
+
 def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
     """Refuse options which mean nothing to a model."""
     sources = {name: context.get_parameter_source(name) for name in names}
-    given = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    given = [
+        f"--{FLAGS.get(name, name)}" for name, source in sources.items() if source and source.name == "COMMANDLINE"
+    ]
     if given:
         raise ValueError(f"{', '.join(given)} cannot be used here: {why}")

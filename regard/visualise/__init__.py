@@ -1,4 +1,4 @@
-"""Pictures of attention: one interactive page, figures for print, a notebook's display."""
+"""Pictures of attention: one interactive page, figures for print, a notebook's display; and the report of a run."""
 
 from regard.storage.figures import save_figure
 from regard.visualise.figures import (
@@ -8,16 +8,19 @@ from regard.visualise.figures import (
     links_figure,
     pattern_figure,
 )
-from regard.visualise.maps import AttentionMap, Example, Passage, Pattern
+from regard.visualise.maps import AttentionMap, Chances, Example, Passage, Pattern
 from regard.visualise.page import write_page
 from regard.visualise.picture import Picture
+from regard.visualise.report import Report, write_report
 
 __all__ = [
     "AttentionMap",
+    "Chances",
     "Example",
     "Passage",
     "Pattern",
     "Picture",
+    "Report",
     "alignment_figure",
     "figure_of",
     "heads_figure",
@@ -25,4 +28,5 @@ __all__ = [
     "pattern_figure",
     "save_figure",
     "write_page",
+    "write_report",
 ]

@@ -143,22 +143,46 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Passage:
-    """A part of a text as a model reads it: its tokens, and how surprising each was.
+    """A part of a text as a model reads it: its tokens, and what is to be said of each.
 
     Raises:
-        ValueError: if there are not as many numbers as tokens, or one is not finite.
+        ValueError: if there are not as many numbers or notes as tokens, a number is not finite, or there is no token
+            where one is marked.
     """
 
     name: str  # such as "text", or "written" for what the model added
     tokens: tuple[str, ...]
-    bits: tuple[float | None, ...]  # -log2 of the probability of each token; None where nothing predicts it
+    bits: tuple[float | None, ...] = ()  # -log2 of the probability of each token; None where nothing predicts it
+    notes: tuple[tuple[str, ...], ...] = ()  # lines which stand under each token
+    marked: tuple[int, int] | None = None  # the first and the last token of what was found here
 
     def __post_init__(self):
-        if len(self.bits) != len(self.tokens):
-            raise ValueError(f"passage {self.name!r} has {len(self.tokens)} tokens, but {len(self.bits)} numbers")
+        for what, values in (("numbers", self.bits), ("notes", self.notes)):
+            if values and len(values) != len(self.tokens):
+                raise ValueError(f"passage {self.name!r} has {len(self.tokens)} tokens, but {len(values)} {what}")
         wrong = [bits for bits in self.bits if bits is not None and not math.isfinite(bits)]
         if wrong:
             raise ValueError(f"passage {self.name!r}: bits must be finite, got {wrong[0]}")
+        if self.marked is not None and not 0 <= self.marked[0] <= self.marked[1] < len(self.tokens):
+            raise ValueError(f"passage {self.name!r} has {len(self.tokens)} tokens, but those marked are {self.marked}")
+
+
+@dataclass(frozen=True)
+class Chances:
+    """What a model chooses among, and how probable each is to it.
+
+    Raises:
+        ValueError: if a probability does not lie in 0..1.
+    """
+
+    title: str
+    shares: tuple[tuple[str, float], ...]
+    note: str = ""
+
+    def __post_init__(self):
+        for name, share in self.shares:
+            if not 0.0 <= share <= 1.0 + 1e-6:
+                raise ValueError(f"{self.title}: the probability of {name!r} must lie in 0..1, got {share}")
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -171,6 +195,8 @@ class Example:
         text: what stands above the picture, such as {"source": ..., "output": ..., "reference": ..., "score": ...}.
         patterns: masks to show beside the weights.
         passages: the text token by token, in parts which follow one another; maps show where one ends.
+        legend: what the numbers and notes under the tokens of passages mean.
+        chances: what the model chose among.
 
     Raises:
         ValueError: if there is nothing to draw, or two maps have one name.
@@ -181,6 +207,8 @@ class Example:
     text: tuple[tuple[str, str], ...]
     patterns: tuple[Pattern, ...]
     passages: tuple[Passage, ...]
+    legend: str
+    chances: tuple[Chances, ...]
 
     def __init__(
         self,
@@ -189,11 +217,13 @@ class Example:
         text: Mapping[str, object] | Iterable[tuple[str, object]] = (),
         patterns: Iterable[Pattern] = (),
         passages: Iterable[Passage] = (),
+        legend: str = "",
+        chances: Iterable[Chances] = (),
     ):
         pairs = text.items() if isinstance(text, Mapping) else text
         words = tuple((str(name), str(value)) for name, value in pairs)
         parts = {"maps": tuple(maps), "patterns": tuple(patterns), "passages": tuple(passages)}
-        _set(self, title=title, text=words, **parts)
+        _set(self, title=title, text=words, legend=legend, chances=tuple(chances), **parts)
         if not self.drawings:
             raise ValueError(f"example {title!r} has nothing to draw: give it maps or patterns")
         names = [drawing.name for drawing in self.drawings]

@@ -11,6 +11,7 @@ import html
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -18,10 +19,54 @@ from string import Template
 import numpy as np
 
 from regard.storage.files import written_whole
-from regard.visualise.maps import KINDS, AttentionMap, Example, Pattern, label
+from regard.visualise.maps import KINDS, AttentionMap, Chances, Example, Passage, Pattern, label
 
-SCRIPTS = ["weights.js", "overview.js", "matrix.js", "links.js", "page.js"]  # the last one starts the page
+VIEWER = ("weights.js", "overview.js", "matrix.js", "links.js", "viewer.js")  # of one example
 STEPS = 65535  # a weight is kept as a whole number of these steps, so within 0.000008
+COARSE = 255  # where pages must be small, its square root is, of these
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A page without its contents; `$examples` parts what stands before them from what stands behind.
+
+    Args:
+        template: the file of the page's text.
+        styles: files.
+        scripts: files; the last one starts the page.
+    """
+
+    template: str
+    styles: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+    def before(self, title: str, **words: str) -> str:
+        """The beginning, with the words of the template, which are HTML; the title is text."""
+        words |= {"title": html.escape(encodable(title)), "style": self.style, "viewer": _asset("viewer.html")}
+        hashes = {"style_hash": _hash(self.style), "script_hash": _hash(self.script)}
+        return Template(self.parts[0]).substitute(words, **hashes)
+
+    def after(self, **words: str) -> str:
+        """The end."""
+        return Template(self.parts[1]).substitute(words, script=self.script)
+
+    @property
+    def parts(self) -> list[str]:
+        """Both sides of the template."""
+        return _asset(self.template).split("$examples")
+
+    @property
+    def style(self) -> str:
+        """The style sheet."""
+        return "\n".join(map(_asset, self.styles))
+
+    @property
+    def script(self) -> str:
+        """The script."""
+        return "\n".join(map(_asset, self.scripts))
+
+
+PAGE = Frame("page.html", ("page.css",), (*VIEWER, "page.js"))
 
 
 def write_page(path: str | Path, examples: Iterable[Example], *, title: str = "Attention") -> None:
@@ -36,21 +81,28 @@ def page_parts(examples: Iterable[Example], *, title: str = "Attention") -> Iter
     Raises:
         ValueError: if there is no example.
     """
-    style, script = _asset("page.css"), "\n".join(map(_asset, SCRIPTS))
-    before, after = _asset("page.html").split("$examples")
-    title = html.escape(_encodable(title))
-    yield Template(before).substitute(title=title, style=style, style_hash=_hash(style), script_hash=_hash(script))
+    yield PAGE.before(title)
     titles = []
     for example in examples:
-        titles.append(_encodable(example.title))
-        yield f'<script type="application/json" class="example">{_json(_content(example))}</script>\n'
+        titles.append(encodable(example.title))
+        yield block_of(content_of(example))
     if not titles:
         raise ValueError("a page needs at least one example")
-    yield Template(after).substitute(titles=_json(titles), script=script)
+    yield PAGE.after(titles=_json(titles))
 
 
-def _content(example: Example) -> dict:
-    """What the script reads of one example; lists of tokens, and masks, which several maps share are kept once."""
+def block_of(content: dict) -> str:
+    """An example's content as an element of the page."""
+    return f'<script type="application/json" class="example">{_json(content)}</script>\n'
+
+
+def content_of(example: Example, *, is_coarse: bool = False) -> dict:
+    """What the script reads of one example; lists of tokens, and masks, which several maps share are kept once.
+
+    Args:
+        example: any.
+        is_coarse: keep one byte of a weight, so that it is within 0.004.
+    """
     tokens: dict[tuple[str, ...], int] = {}
     masks: dict[str, int] = {}
     drawings = []
@@ -59,33 +111,51 @@ def _content(example: Example) -> dict:
         place = {side: tokens.setdefault(getattr(drawing, side), len(tokens)) for side in ("queries", "keys")}
         drawings.append(
             {
-                "name": _encodable(drawing.name),
-                "title": _encodable(drawing.title),
+                "name": encodable(drawing.name),
+                "title": encodable(drawing.title),
                 "kind": drawing.kind,
                 "layer": drawing.layer,
                 **place,
-                **_weights(drawing),
+                **_weights(drawing, is_coarse),
                 "allowed": None if allowed is None else masks.setdefault(_packed(allowed), len(masks)),
             }
         )
-    passages = [
-        {"name": _encodable(part.name), "tokens": [label(token) for token in part.tokens], "bits": part.bits}
-        for part in example.passages
-    ]
     return {
-        "text": [[_encodable(name), _encodable(value)] for name, value in example.text],
+        "text": [[encodable(name), encodable(value)] for name, value in example.text],
         "tokens": [[label(token) for token in row] for row in tokens],
         "masks": list(masks),
         "kinds": KINDS,
         "drawings": drawings,
-        "passages": passages,
+        "passages": [_passage(passage) for passage in example.passages],
+        "legend": example.legend,
+        "chances": [_chances(chances) for chances in example.chances],
+        "isCoarse": is_coarse,
     }
 
 
-def _weights(drawing: AttentionMap | Pattern) -> dict:
+def _passage(passage: Passage) -> dict:
+    """A passage with its tokens made visible."""
+    return {
+        "name": encodable(passage.name),
+        "tokens": [label(token) for token in passage.tokens],
+        "bits": passage.bits,
+        "notes": [[encodable(note) for note in notes] for notes in passage.notes],
+        "marked": passage.marked,
+    }
+
+
+def _chances(chances: Chances) -> dict:
+    """What was chosen among, with names made visible."""
+    shares = [[encodable(name) if name.strip() else label(name), min(share, 1.0)] for name, share in chances.shares]
+    return {"title": encodable(chances.title), "shares": shares, "note": encodable(chances.note)}
+
+
+def _weights(drawing: AttentionMap | Pattern, is_coarse: bool) -> dict:
     """Heads and weights: all high bytes, then all low bytes, for alike stand together, and pack well."""
-    values = drawing.weights if isinstance(drawing, AttentionMap) else drawing.allowed
-    steps = np.rint(values.astype(np.float64) * STEPS).astype("<u2")
+    values = (drawing.weights if isinstance(drawing, AttentionMap) else drawing.allowed).astype(np.float64)
+    if is_coarse:
+        return {"heads": len(values), "weights": _packed(np.rint(np.sqrt(values) * COARSE).astype(np.uint8))}
+    steps = np.rint(values * STEPS).astype("<u2")
     planes = np.stack([steps >> 8, steps & 255]).astype(np.uint8)
     return {"heads": len(values), "weights": _packed(planes)}
 
@@ -100,7 +170,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """The text with lone surrogates, which no file may hold, replaced."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -14,15 +14,17 @@ async function inflate(packed) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Weights of one drawing, head by head, as whole steps or NEVER; the mean over heads is made when first asked for.
+// Weights of one drawing, head by head, as whole steps or NEVER; the mean over heads is made when first asked for. A
+// weight has two bytes, or one which holds its square root.
 async function unpack(drawing) {
   const planes = await inflate(drawing.weights);
   const allowed = drawing.mask === undefined ? [1] : await inflate(drawing.mask);
-  const size = planes.length / 2;
+  const size = example.isCoarse ? planes.length : planes.length / 2;
+  const step = example.isCoarse
+    ? (k) => Math.round(STEPS * (planes[k] / 255) ** 2)
+    : (k) => (planes[k] << 8) | planes[size + k];
   const values = new Int32Array(size);
-  for (let k = 0; k < size; k++) {
-    values[k] = allowed[k % allowed.length] ? (planes[k] << 8) | planes[size + k] : NEVER;
-  }
+  for (let k = 0; k < size; k++) values[k] = allowed[k % allowed.length] ? step(k) : NEVER;
   const cells = size / drawing.heads;
   let mean = null;
   return {

@@ -23,6 +23,8 @@ QUIET = [
     "--remote-debugging-pipe",
 ]
 
+DRAWN = "document.querySelector('#picture > *') !== null"
+
 
 class Browser:
     """One tab; `events` holds what it has reported so far."""
@@ -81,15 +83,24 @@ class Browser:
             self.events.append(answer)
         return answer
 
-    def open(self, path: Path | str, *, width: int = 1280, height: int = 900, scheme: str = "light", anchor: str = ""):
-        """Load a file afresh in a window of that size, and wait until its picture is drawn."""
+    def open(
+        self,
+        path: Path | str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        scheme: str = "light",
+        anchor: str = "",
+        ready: str = DRAWN,
+    ):
+        """Load a file afresh in a window of that size, and wait until its picture is drawn, or `ready` holds."""
         self.events.clear()
         self.call("Page.navigate", url="about:blank")
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Page.navigate", url=Path(path).resolve().as_uri() + anchor)
-        self.until("document.querySelector('#picture > *') !== null")
+        self.until(ready)
 
     def ask(self, expression: str):
         """What a JavaScript expression is worth in the page."""
@@ -126,7 +137,7 @@ class Browser:
 
     def press(self, *keys: str):
         """Press keys one after another, each by its name."""
-        codes = {"Enter": 13, "Tab": 9, "Escape": 27, "Home": 36, "End": 35}
+        codes = {"Enter": 13, "Tab": 9, "Backspace": 8, "Escape": 27, "Home": 36, "End": 35}
         codes |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
         for key in keys:
             names = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from regard.visualise.maps import LONGEST_LABEL, AttentionMap, Example, Passage, Pattern, label
+from regard.visualise.maps import LONGEST_LABEL, AttentionMap, Chances, Example, Passage, Pattern, label
 
 HALF = np.full((2, 3, 2), 0.5)
 
@@ -98,6 +98,21 @@ def test_where_a_query_may_look_must_be_boolean():
 def test_a_passage_has_a_finite_number_for_each_token(bits, message):
     with pytest.raises(ValueError, match=message):
         Passage("text", ("a", "b"), bits)
+
+
+def test_a_passage_has_notes_for_each_token_and_marks_some_which_are_there():
+    assert Passage("text", ("a", "b"), notes=(("x",), ()), marked=(0, 1)).bits == ()
+    with pytest.raises(ValueError, match="2 tokens, but 1 notes"):
+        Passage("text", ("a", "b"), notes=(("x",),))
+    for marked in ((1, 0), (0, 2), (-1, 0)):
+        with pytest.raises(ValueError, match="2 tokens, but those marked are"):
+            Passage("text", ("a", "b"), marked=marked)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_probability_lies_between_0_and_1(share):
+    with pytest.raises(ValueError, match=r"class: the probability of 'good' must lie in 0\.\.1"):
+        Chances("class", (("good", share),))
 
 
 def test_a_pattern_without_tokens_names_positions():

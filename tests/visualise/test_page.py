@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from regard.visualise import AttentionMap, Example, Passage, Pattern, Picture, write_page
+from regard.visualise import AttentionMap, Chances, Example, Passage, Pattern, Picture, write_page
 from regard.visualise.page import page_parts
 
 WEIGHTS = np.random.default_rng(0).dirichlet(np.ones(5), size=(2, 4)).astype(np.float32)
@@ -58,9 +58,19 @@ def test_passages_travel_with_a_number_for_each_token(tmp_path):
     shown = Example("one", example().maps, passages=passages)
     write_page(tmp_path / "page.html", [shown])
     assert blocks((tmp_path / "page.html").read_text("utf-8"))[0]["passages"] == [
-        {"name": "text", "tokens": ["a", "␣"], "bits": [None, 2.5]},
-        {"name": "written", "tokens": ["</script>"], "bits": [0.0]},
+        {"name": "text", "tokens": ["a", "␣"], "bits": [None, 2.5], "notes": [], "marked": None},
+        {"name": "written", "tokens": ["</script>"], "bits": [0.0], "notes": [], "marked": None},
     ]
+
+
+def test_notes_and_chances_travel_as_text(tmp_path):
+    passage = Passage("text", ("a", "b"), notes=(("</script>",), ()), marked=(1, 1))
+    chances = Chances("class", (("<!--", 0.75), (" ", 0.25)), "\ud800")
+    write_page(tmp_path / "page.html", [Example("one", example().maps, passages=[passage], chances=[chances])])
+    (block,) = blocks((tmp_path / "page.html").read_text("utf-8"))
+    assert block["passages"][0]["notes"] == [["</script>"], []]
+    assert block["passages"][0]["marked"] == [1, 1]
+    assert block["chances"] == [{"title": "class", "shares": [["<!--", 0.75], ["␣", 0.25]], "note": "?"}]
 
 
 def test_tokens_cannot_end_the_element_they_stand_in(tmp_path):

@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from regard.visualise import AttentionMap, Example, Passage, Pattern, Picture, write_page
+from regard.visualise import AttentionMap, Chances, Example, Passage, Pattern, Picture, write_page
 
 pytestmark = pytest.mark.browser
 
@@ -414,9 +414,10 @@ def test_each_token_of_a_text_says_how_surprising_it_was(browser, written, schem
 def test_an_example_without_passages_says_nothing_of_surprise(browser, written):
     browser.open(written[0])
     browser.click("#next")
-    browser.until("document.querySelector('#map').value === 'attention'")
+    browser.until("document.querySelectorAll('.cells').length === 1 && !document.querySelector('.cut')")
+    assert browser.ask("document.querySelector('#map').value") == "attention"
     assert browser.ask("document.querySelector('#bits').hidden")
-    assert browser.ask("document.querySelectorAll('.surprise, .cut').length") == 0
+    assert browser.ask("document.querySelectorAll('.surprise').length") == 0
 
 
 @pytest.mark.parametrize("head", [0, 1])
@@ -477,3 +478,46 @@ def test_a_text_on_a_phone_does_not_scroll_sideways(browser, written, view):
     browser.open(written[0], anchor=anchor(view=view), width=390, height=844)
     assert browser.ask("document.documentElement.scrollWidth") == 390
     assert browser.complaints() == []
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """A page of an encoder's input: what was chosen among, notes under tokens, and a marked answer far down."""
+    path = tmp_path_factory.mktemp("told") / "page.html"
+    tokens = [f"word{n}" for n in range(400)]
+    notes = tuple((f"start {n / 400:.2f}", "end 0.01") if n % 2 else () for n in range(400))
+    chances = [Chances("class", ((HOSTILE[1], 0.75), ("bad", 0.25)), HOSTILE[0]), Chances("mask", (("cat", 1.0),))]
+    passages = [Passage("question", tuple(SOURCE)), Passage("context", tuple(tokens), notes=notes, marked=(390, 391))]
+    maps = [AttentionMap("blocks.0.attention", weights(2, 11, 12), OUTPUT, SOURCE)]
+    write_page(path, [Example("told", maps, passages=passages, legend="What notes mean.", chances=chances)])
+    return path
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_what_was_chosen_among_is_shown_in_numbers_and_bars(browser, told, width):
+    browser.open(told, width=width)
+    rows = browser.ask("[...document.querySelectorAll('.choice tr')].map((one) => one.innerText.split('\\t'))")
+    assert [[name, number] for name, *_, number in rows] == [[HOSTILE[1], "0.750"], ["bad", "0.250"], ["cat", "1.000"]]
+    bars = browser.ask(
+        "[...document.querySelectorAll('.choice .bar i')].map((one) => one.getBoundingClientRect().width)"
+    )
+    assert bars == pytest.approx([bars[2] * 0.75, bars[2] * 0.25, bars[2]], abs=1)
+    assert browser.ask("document.querySelector('.choice p').textContent") == HOSTILE[0]
+    assert browser.ask("document.documentElement.scrollWidth") == width
+    assert browser.complaints() == []
+
+
+def test_notes_stand_under_their_tokens_and_the_answer_is_marked_in_view(browser, told):
+    browser.open(told)
+    read = "[...document.querySelectorAll('.passage .piece')].map((one) => one.innerText.split('\\n').filter(Boolean))"
+    pieces = browser.ask(read)
+    assert pieces[: len(SOURCE)] == [[token] for token in SOURCE]
+    assert pieces[len(SOURCE) + 3] == ["word3", "start 0.01", "end 0.01"]
+    assert browser.ask("[...document.querySelectorAll('mark')].map((one) => one.textContent)") == ["word390", "word391"]
+    left, top, _, height = browser.ask(
+        "(b => [b.left, b.top, b.width, b.height])(document.querySelector('mark').getBoundingClientRect())"
+    )
+    inside = browser.ask(f"document.elementFromPoint({left + 4}, {top + height / 2}).tagName")
+    assert inside == "MARK"  # not scrolled away
+    assert browser.ask("document.querySelector('#notes').textContent") == "What notes mean."
+    assert browser.ask("document.querySelector('#bits').hidden")
