@@ -9,7 +9,26 @@ import sys
 import typer
 
 from regard import __version__
-from regard.cli import about, curves, demo, evaluate, generate, patterns, reach, score, train, translate, tune, view
+from regard.cli import (
+    about,
+    ask,
+    curves,
+    demo,
+    evaluate,
+    finetune,
+    generate,
+    glue,
+    patterns,
+    predict,
+    reach,
+    report,
+    score,
+    squad,
+    train,
+    translate,
+    tune,
+    view,
+)
 
 HELP = """The lineage of attention, each system as its paper has it: train it, use it, look into it.
 
@@ -25,7 +44,10 @@ Examples:
 """
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-for module in (train, tune, translate, evaluate, generate, score, curves, view, patterns, reach, about, demo):
+for module in (
+    *(train, finetune, tune, translate, generate, predict, ask, evaluate, score, glue, squad),
+    *(curves, view, report, patterns, reach, about, demo),
+):
     module.register(app)
 
 

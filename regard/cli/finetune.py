@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+REPORT = "report.html"
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -38,6 +40,8 @@ def finetune(
 ) -> None:
     """Fine-tune an encoder on labelled examples; the task is found by their labels, and stated.
 
+    At the end a page says how it went: curves, what is mistaken for what, and the worst mistakes with their attention.
+
     Examples:
 
       regard finetune --model minilm --train reviews.csv --out runs/reviews
@@ -48,6 +52,7 @@ def finetune(
 
       regard finetune --resume runs/reviews
     """
+    from regard.cli.reporting import report_run
     from regard.training.loop import train as start
     from regard.training.run import RUN_FILE, read_run
 
@@ -57,7 +62,7 @@ def finetune(
         if not (resume / RUN_FILE).is_file():
             raise ValueError(f"there is no run to resume in {resume}: it has no {RUN_FILE}")
         start(read_run(resume / RUN_FILE, settings or ()), resume, resume=True)
-        typer.echo(str(resume))
+        typer.echo(str(report_run(resume, resume / REPORT)))
         return
     if not model or not train or out is None:
         raise ValueError("say what is tuned, on what and where: --model MODEL --train FILE --out FOLDER")
@@ -86,4 +91,4 @@ def finetune(
     for line in said:
         typer.echo(line, err=True)
     start(run, out)
-    typer.echo(str(out))
+    typer.echo(str(report_run(out, out / REPORT)))

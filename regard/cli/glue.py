@@ -92,7 +92,7 @@ def _trained(
         if not last or int(last[-1].name.rpartition("-")[2]) < run.plan.steps:
             train(run, place, resume=True)
         return
-    seen = epochs or recipe.epochs or recipe.steps * recipe.batch / GluePart(str(data), task).count
+    seen = epochs or recipe.epochs or recipe.steps * recipe.batch / len(parts[0].read())
     wishes = Wishes(
         seen, recipe.warmup, text={"longest": longest or recipe.longest}, plan={"examples": recipe.batch, **plan}
     )
