@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from regard.attention.attend import attend, kernel
     from regard.attention.packing import Packed
     from regard.attention.record import recording, without_heads
-    from regard.decoding.directory import load, save
     from regard.decoding.translator import Translator
     from regard.decoding.writer import Writer
     from regard.models import MODELS
+    from regard.reading.directory import load, save
+    from regard.reading.reader import Reader
     from regard.training.loop import train
     from regard.training.run import Run, read_run
     from regard.visualise.view import view
@@ -29,15 +30,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "MODELS": "regard.models",
     "Packed": "regard.attention.packing",
+    "Reader": "regard.reading.reader",
     "Run": "regard.training.run",
     "Translator": "regard.decoding.translator",
     "Writer": "regard.decoding.writer",
     "attend": "regard.attention.attend",
     "kernel": "regard.attention.attend",
-    "load": "regard.decoding.directory",
+    "load": "regard.reading.directory",
     "read_run": "regard.training.run",
     "recording": "regard.attention.record",
-    "save": "regard.decoding.directory",
+    "save": "regard.reading.directory",
     "train": "regard.training.loop",
     "view": "regard.visualise.view",
     "without_heads": "regard.attention.record",
@@ -46,6 +48,7 @@ _HOMES = {
 __all__ = [
     "MODELS",
     "Packed",
+    "Reader",
     "Run",
     "Translator",
     "Writer",

@@ -9,9 +9,11 @@ from torch.testing import assert_close
 
 from regard.attention.packing import Packed
 from regard.models import MODELS
+from regard.models.heads import HEADS
 
 TRANSLATING = [name for name, entry in MODELS.items() if entry.reads == "pairs"]
 WRITING = [name for name, entry in MODELS.items() if entry.reads == "text"]
+READING = [name for name, entry in MODELS.items() if entry.reads == "inputs"]
 WORDS = 11
 END = 1
 
@@ -20,7 +22,8 @@ def tiny_config(name: str, words: int = WORDS, **changes):
     """The registry's tiny size with a small vocabulary and no dropout; any model's, by the names of its fields."""
     config = MODELS[name].sizes["tiny"]
     vocabularies = {f.name: words for f in dataclasses.fields(config) if f.name.endswith("vocabulary")}
-    narrow = {"width": 16, "hidden": 24, "embedding": 12, "alignment": 10, "maxout": 8, "dropout": 0.0}
+    narrow = {"width": 16, "hidden": 24, "embedding": 12, "alignment": 10, "maxout": 8}
+    narrow |= {"dropout": 0.0, "attention_dropout": 0.0}
     narrow = {key: value for key, value in narrow.items() if hasattr(config, key)}
     return dataclasses.replace(config, **{**vocabularies, **narrow, **changes})
 
@@ -28,7 +31,11 @@ def tiny_config(name: str, words: int = WORDS, **changes):
 def tiny(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float64, words: int = WORDS, **changes) -> nn.Module:
     """A model in evaluation mode, its weights far from the published start (where RNNsearch looks at all alike)."""
     torch.manual_seed(seed)
-    model = MODELS[name].model(tiny_config(name, words, **changes)).to(dtype).eval()
+    return shaken(MODELS[name].model(tiny_config(name, words, **changes)).to(dtype).eval())
+
+
+def shaken(model: nn.Module) -> nn.Module:
+    """The model with random weights at which every part matters."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -36,6 +43,25 @@ def tiny(name: str, *, seed: int = 0, dtype: torch.dtype = torch.float64, words:
             else:
                 parameter.add_(torch.randn_like(parameter) * 0.3)
     return model
+
+
+def headed(name: str, head: str, *, seed: int = 0, dtype: torch.dtype = torch.float64, words: int = WORDS, **changes):
+    """An encoder of this name with a head, as `tiny` makes models; the classes are a, b and c."""
+    torch.manual_seed(seed)
+    kind = HEADS[head]
+    encoder = MODELS[name].model(tiny_config(name, words, **{"pools": kind.pools, **changes}))
+    return shaken(kind(encoder, () if kind.size else ("a", "b", "c"), dropout=0.0).to(dtype).eval())
+
+
+def inputs(name: str, *lengths: int, seed: int = 0, words: int = WORDS) -> tuple[Packed, torch.Tensor]:
+    """Random inputs of an encoder, each of two segments, and a third for what sums it up where that has one."""
+    texts, parts = sentences(*lengths, seed=seed, words=words), []
+    for number, length in enumerate(lengths):
+        first = min((length + number) // 2, length)
+        parts.append([0] * first + [1] * (length - first))
+        if MODELS[name].model.sums_up_last:
+            parts[-1][-1] = 2
+    return Packed.of(texts), torch.tensor([segment for own in parts for segment in own])
 
 
 def sentences(*lengths: int, seed: int = 0, words: int = WORDS) -> list[list[int]]:

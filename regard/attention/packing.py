@@ -67,6 +67,11 @@ class Packed:
         """True at the first token of each sequence, [N]."""
         return self.positions == 0
 
+    def counts(self, rows: Tensor) -> Tensor:
+        """How many of these places of the packed row [R], in host memory, lie in each sequence, [B]."""
+        owners = torch.searchsorted(self.starts, rows, right=True) - 1
+        return torch.bincount(owners, minlength=len(self))
+
     def to(self, device: torch.device | str) -> "Packed":
         """The same batch with its tokens on `device`."""
         return Packed(self.tokens.to(device), self.lengths)

@@ -90,12 +90,20 @@ class MultiHeadAttention(HeadProjections):
     """Each position attends to positions of its own sequence (Vaswani et al. 2017, section 3.2.3)."""
 
     def forward(
-        self, x: Tensor, *, mask: Mask | None = None, cache: WritingCache | FillingCache | None = None
+        self,
+        x: Tensor,
+        *,
+        context: Tensor | None = None,
+        mask: Mask | None = None,
+        cache: WritingCache | FillingCache | None = None,
     ) -> Tensor:
         """x [B, T, D] attends to itself; rows [1, R, D] to their past in a cache which is written, and to themselves.
 
-        A cache which is filled takes in what a packed row [1, N, D] attends to.
+        A cache which is filled takes in what a packed row [1, N, D] attends to. Where only some positions are asked
+        for, x [1, R, D] holds them, and `context` [1, N, D] all.
         """
+        if context is not None:
+            return self.attend(self.project(x, 0, 1), *self.keys_and_values(context), mask)
         query, key, value = self.split(self.projection(x)).chunk(3, 1)
         if cache is None:
             return self.attend(query, key, value, mask)

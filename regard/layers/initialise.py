@@ -29,6 +29,18 @@ def normal(parameters: list[Tensor], deviation: float) -> None:
         nn.init.normal_(parameter, 0.0, deviation)
 
 
+def truncated_normal(model: nn.Module, deviation: float) -> None:
+    """Matrices and embeddings normal, cut at two standard deviations; biases zero; layer norms as they are.
+
+    Devlin et al. 2019, as in their code.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.trunc_normal_(module.weight, 0.0, deviation, -2 * deviation, 2 * deviation)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 def tensor2tensor(model: nn.Module, embedding: nn.Embedding, fused: list[Tensor]) -> None:
     """Glorot uniform kernels, zero biases, embeddings N(0, 1/D), as in the Transformer's published code.
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 
-def require_known(tokens: Tensor, vocabulary: int) -> None:
+def require_known(tokens: Tensor, vocabulary: int, what: str = "ids") -> None:
     """Refuse ids which have no embedding; on a GPU, where looking would wait for the device, its own check stands.
 
     Raises:
@@ -14,5 +14,5 @@ def require_known(tokens: Tensor, vocabulary: int) -> None:
     least, most = int(tokens.min()), int(tokens.max())
     if least < 0 or most >= vocabulary:
         raise ValueError(
-            f"ids must lie in 0 to {vocabulary - 1}, got {least} to {most}; are they of the model's own tokenizer?"
+            f"{what} must lie in 0 to {vocabulary - 1}, got {least} to {most}; are they of the model's own tokenizer?"
         )

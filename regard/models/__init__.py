@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from regard.models.albert import ALBERT, ALBERT_SIZES, ALBERTConfig
+from regard.models.bert import BERT, BERT_SIZES, BERTConfig
 from regard.models.encoder_decoder import (
     ENCODER_DECODER_SIZES,
     EncoderDecoder,
@@ -22,6 +24,7 @@ from regard.models.sparse_transformer import (
 )
 from regard.models.transformer import TRANSFORMER_SIZES, PreNormTransformer, Transformer, TransformerConfig
 from regard.models.transformer_xl import TRANSFORMER_XL_SIZES, TransformerXL, TransformerXLConfig
+from regard.models.xlnet import XLNET_SIZES, XLNet, XLNetConfig
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Entry:
     model: Any
     config: Any
     sizes: dict[str, Any]
-    reads: str = "pairs"  # of source and target; or "text"
+    reads: str = "pairs"  # of source and target; or "text"; or "inputs", which are framed by special tokens
 
 
 MODELS: dict[str, Entry] = {
@@ -41,6 +44,9 @@ MODELS: dict[str, Entry] = {
     "rnnsearch": Entry(RNNSearch, RNNSearchConfig, RNNSEARCH_SIZES),
     "transformer": Entry(Transformer, TransformerConfig, TRANSFORMER_SIZES),
     "transformer-prenorm": Entry(PreNormTransformer, TransformerConfig, TRANSFORMER_SIZES),
+    "bert": Entry(BERT, BERTConfig, BERT_SIZES, "inputs"),
+    "albert": Entry(ALBERT, ALBERTConfig, ALBERT_SIZES, "inputs"),
+    "xlnet": Entry(XLNet, XLNetConfig, XLNET_SIZES, "inputs"),
     "gpt": Entry(GPT, GPTConfig, GPT_SIZES, "text"),
     "gpt2": Entry(GPT2, GPT2Config, GPT2_SIZES, "text"),
     "gpt3": Entry(GPT3, GPT3Config, GPT3_SIZES, "text"),

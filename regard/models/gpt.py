@@ -9,15 +9,14 @@ aside: its scores include rows of positions and of special tokens, and it drops 
 whole step, where here they are dropped at each token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from torch import Tensor, nn
-from torch.nn.functional import gelu, sigmoid
 
 from regard.attention.masks import Pattern, causal, documents
 from regard.attention.packing import Packed
+from regard.layers.activations import GELU
 from regard.layers.attention import MultiHeadAttention
 from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
 from regard.layers.dropout import Dropout
@@ -28,11 +27,6 @@ from regard.layers.vocabulary import require_known
 from regard.storage.names import require
 
 EPSILON = 1e-5  # of layer norms, from the code
-GELU: dict[str, Callable[[Tensor], Tensor]] = {  # its forms (Hendrycks and Gimpel 2016, section 2)
-    "exact": gelu,
-    "tanh": partial(gelu, approximate="tanh"),
-    "sigmoid": lambda x: x * sigmoid(1.702 * x),
-}
 
 
 @dataclass(frozen=True)

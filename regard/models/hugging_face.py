@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from regard.models.layout import Allowed, Layout, Row, only
+from regard.models.layout import AS_IS, TURNED, Allowed, Layout, Row, only
 
 # Of any model: who wrote it, what it is for, and what is asked of it when it is called.
-_TOLD = frozenset(
+TOLD = frozenset(
     {
         "_name_or_path",
         "_num_labels",
@@ -42,7 +42,7 @@ _TOLD = frozenset(
 _SUMMARY = frozenset(
     f"summary_{name}" for name in ("activation", "first_dropout", "proj_to_labels", "type", "use_proj")
 )
-_GELU = {"gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu": "exact", "quick_gelu": "sigmoid"}
+GELU_NAMES = {"gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu": "exact", "quick_gelu": "sigmoid"}
 _FIXED = {"layer_norm_epsilon": only(1e-5), "tie_word_embeddings": only(True)}
 
 
@@ -52,28 +52,28 @@ def _four_times(width: str) -> Allowed:
 
 
 _VECTORS: list[Row] = [  # of a layer of GPT, GPT-2 and GPT-Neo, and the output, which is the table of tokens
-    ("h.{}.ln_1.weight", "blocks.{}.attention_norm.weight", False),
-    ("h.{}.ln_1.bias", "blocks.{}.attention_norm.bias", False),
-    ("h.{}.ln_2.weight", "blocks.{}.feed_forward_norm.weight", False),
-    ("h.{}.ln_2.bias", "blocks.{}.feed_forward_norm.bias", False),
-    ("h.{}.mlp.c_fc.bias", "blocks.{}.feed_forward.expand.bias", False),
-    ("h.{}.mlp.c_proj.bias", "blocks.{}.feed_forward.contract.bias", False),
-    ("lm_head.weight", "output.weight", False),
+    ("h.{}.ln_1.weight", "blocks.{}.attention_norm.weight", AS_IS),
+    ("h.{}.ln_1.bias", "blocks.{}.attention_norm.bias", AS_IS),
+    ("h.{}.ln_2.weight", "blocks.{}.feed_forward_norm.weight", AS_IS),
+    ("h.{}.ln_2.bias", "blocks.{}.feed_forward_norm.bias", AS_IS),
+    ("h.{}.mlp.c_fc.bias", "blocks.{}.feed_forward.expand.bias", AS_IS),
+    ("h.{}.mlp.c_proj.bias", "blocks.{}.feed_forward.contract.bias", AS_IS),
+    ("lm_head.weight", "output.weight", AS_IS),
 ]
 _GPT_TENSORS: list[Row] = [  # its matrices of attention and feed-forward have inputs as rows
-    ("h.{}.attn.c_attn.weight", "blocks.{}.attention.projection.weight", True),
-    ("h.{}.attn.c_attn.bias", "blocks.{}.attention.projection.bias", False),
-    ("h.{}.attn.c_proj.weight", "blocks.{}.attention.output.weight", True),
-    ("h.{}.attn.c_proj.bias", "blocks.{}.attention.output.bias", False),
-    ("h.{}.mlp.c_fc.weight", "blocks.{}.feed_forward.expand.weight", True),
-    ("h.{}.mlp.c_proj.weight", "blocks.{}.feed_forward.contract.weight", True),
+    ("h.{}.attn.c_attn.weight", "blocks.{}.attention.projection.weight", TURNED),
+    ("h.{}.attn.c_attn.bias", "blocks.{}.attention.projection.bias", AS_IS),
+    ("h.{}.attn.c_proj.weight", "blocks.{}.attention.output.weight", TURNED),
+    ("h.{}.attn.c_proj.bias", "blocks.{}.attention.output.bias", AS_IS),
+    ("h.{}.mlp.c_fc.weight", "blocks.{}.feed_forward.expand.weight", TURNED),
+    ("h.{}.mlp.c_proj.weight", "blocks.{}.feed_forward.contract.weight", TURNED),
     *_VECTORS,
 ]
 _GPT2_ENDS: list[Row] = [  # below and above the layers of GPT-2 and GPT-Neo
-    ("wte.weight", "token.weight", False),
-    ("wpe.weight", "position.weight", False),
-    ("ln_f.weight", "end.weight", False),
-    ("ln_f.bias", "end.bias", False),
+    ("wte.weight", "token.weight", AS_IS),
+    ("wpe.weight", "position.weight", AS_IS),
+    ("ln_f.weight", "end.weight", AS_IS),
+    ("ln_f.bias", "end.bias", AS_IS),
 ]
 _GPT_FIELDS = {
     "vocab_size": "vocabulary",
@@ -92,10 +92,10 @@ _GPT = Layout(
     fields=_GPT_FIELDS | {"afn": "activation"},
     spelled={"afn": {"gelu": "tanh", "gelu_new": "tanh"}},  # both are the tanh form there
     fixed=_FIXED,
-    told=_TOLD | _SUMMARY | {"n_ctx", "n_special", "predict_special_tokens"},
+    told=TOLD | _SUMMARY | {"n_ctx", "n_special", "predict_special_tokens"},
     tensors=[
-        ("tokens_embed.weight", "token.weight", False),
-        ("positions_embed.weight", "position.weight", False),
+        ("tokens_embed.weight", "token.weight", AS_IS),
+        ("positions_embed.weight", "position.weight", AS_IS),
         *_GPT_TENSORS,
     ],
     prefix="transformer.",
@@ -107,7 +107,7 @@ _GPT2 = Layout(
     model_type="gpt2",
     architecture="GPT2LMHeadModel",
     fields=_GPT_FIELDS | {"activation_function": "activation"},
-    spelled={"activation_function": _GELU},
+    spelled={"activation_function": GELU_NAMES},
     fixed=_FIXED
     | {
         "n_inner": _four_times("n_embd"),
@@ -116,7 +116,7 @@ _GPT2 = Layout(
         "reorder_and_upcast_attn": only(False),
         "add_cross_attention": only(False),
     },
-    told=_TOLD | _SUMMARY | {"n_ctx"},
+    told=TOLD | _SUMMARY | {"n_ctx"},
     tensors=_GPT2_ENDS + _GPT_TENSORS,
     prefix="transformer.",
     head="lm_head.",
@@ -151,24 +151,24 @@ _GPT_NEO = Layout(
         "resid_dropout": "dropout",
         "activation_function": "activation",
     },
-    spelled={"activation_function": _GELU},
+    spelled={"activation_function": GELU_NAMES},
     fixed=_FIXED
     | {
         "intermediate_size": _four_times("hidden_size"),
         "attention_types": lambda about: (_types(about),),
         "attention_layers": lambda about: (_layers(about),),
     },
-    told=_TOLD | _SUMMARY | {"classifier_dropout"},
+    told=TOLD | _SUMMARY | {"classifier_dropout"},
     tensors=[
         (
             tuple(f"h.{{}}.attn.attention.{part}_proj.weight" for part in "qkv"),
             "blocks.{}.attention.projection.weight",
-            False,
+            AS_IS,
         ),
-        ("h.{}.attn.attention.out_proj.weight", "blocks.{}.attention.output.weight", False),
-        ("h.{}.attn.attention.out_proj.bias", "blocks.{}.attention.output.bias", False),
-        ("h.{}.mlp.c_fc.weight", "blocks.{}.feed_forward.expand.weight", False),
-        ("h.{}.mlp.c_proj.weight", "blocks.{}.feed_forward.contract.weight", False),
+        ("h.{}.attn.attention.out_proj.weight", "blocks.{}.attention.output.weight", AS_IS),
+        ("h.{}.attn.attention.out_proj.bias", "blocks.{}.attention.output.bias", AS_IS),
+        ("h.{}.mlp.c_fc.weight", "blocks.{}.feed_forward.expand.weight", AS_IS),
+        ("h.{}.mlp.c_proj.weight", "blocks.{}.feed_forward.contract.weight", AS_IS),
         *_GPT2_ENDS,
         *_VECTORS,
     ],
@@ -214,7 +214,7 @@ class _TransfoXLLayout(Layout):
         seen = values["memory"] + 1 if values["same_length"] else values["memory"]
         return super().write_config({**values, "memory": seen})
 
-    def read_tensors(self, tensors: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
+    def read_tensors(self, tensors: Mapping[str, Tensor], place: str, heads: int = 0) -> dict[str, Tensor]:
         """As any layout; but names without a prefix are of the authors' code, whose order of clusters is another.
 
         Raises:
@@ -227,7 +227,7 @@ class _TransfoXLLayout(Layout):
                 f"from the last; reverse the rows of crit.cluster_weight and crit.cluster_bias, and put "
                 f"{self.prefix!r} before all names but those of crit"
             )
-        return super().read_tensors(tensors, place)
+        return super().read_tensors(tensors, place, heads)
 
 
 _TRANSFORMER_XL = _TransfoXLLayout(
@@ -262,31 +262,31 @@ _TRANSFORMER_XL = _TransfoXLLayout(
         "tie_projs": _shared_projections,
         "tie_weight": only(True),
     },
-    told=_TOLD | {"init", "init_range", "init_std", "proj_init_std", "tgt_len"},
+    told=TOLD | {"init", "init_range", "init_std", "proj_init_std", "tgt_len"},
     tensors=[
-        ("word_emb.emb_layers.{}.weight", "token.tables.{}.weight", False),
-        ("word_emb.emb_projs.{}", "token.projections.{}.weight", False),
-        ("layers.{}.dec_attn.qkv_net.weight", "blocks.{}.attention.projection.weight", False),
-        ("layers.{}.dec_attn.o_net.weight", "blocks.{}.attention.output.weight", False),
-        ("layers.{}.dec_attn.r_net.weight", "blocks.{}.attention.distance.weight", False),
-        ("layers.{}.dec_attn.r_w_bias", "blocks.{}.attention.content_bias", False),
-        ("layers.{}.dec_attn.r_r_bias", "blocks.{}.attention.distance_bias", False),
-        ("r_w_bias", "blocks.0.attention.content_bias", False),  # of all layers
-        ("r_r_bias", "blocks.0.attention.distance_bias", False),
-        ("layers.{}.dec_attn.layer_norm.weight", "blocks.{}.attention_norm.weight", False),
-        ("layers.{}.dec_attn.layer_norm.bias", "blocks.{}.attention_norm.bias", False),
-        ("layers.{}.pos_ff.CoreNet.0.weight", "blocks.{}.feed_forward.expand.weight", False),
-        ("layers.{}.pos_ff.CoreNet.0.bias", "blocks.{}.feed_forward.expand.bias", False),
-        ("layers.{}.pos_ff.CoreNet.3.weight", "blocks.{}.feed_forward.contract.weight", False),
-        ("layers.{}.pos_ff.CoreNet.3.bias", "blocks.{}.feed_forward.contract.bias", False),
-        ("layers.{}.pos_ff.layer_norm.weight", "blocks.{}.feed_forward_norm.weight", False),
-        ("layers.{}.pos_ff.layer_norm.bias", "blocks.{}.feed_forward_norm.bias", False),
-        ("crit.cluster_weight", "output.clusters.weight", False),
-        ("crit.cluster_bias", "output.clusters.bias", False),
-        ("crit.out_layers.{}.weight", "output.tables.{}.weight", False),
-        ("crit.out_layers.{}.bias", "output.biases.{}", False),
-        ("crit.out_projs.0", "output.first.weight", True),
-        ("crit.out_projs.{}", "output.projections.{}.weight", False),
+        ("word_emb.emb_layers.{}.weight", "token.tables.{}.weight", AS_IS),
+        ("word_emb.emb_projs.{}", "token.projections.{}.weight", AS_IS),
+        ("layers.{}.dec_attn.qkv_net.weight", "blocks.{}.attention.projection.weight", AS_IS),
+        ("layers.{}.dec_attn.o_net.weight", "blocks.{}.attention.output.weight", AS_IS),
+        ("layers.{}.dec_attn.r_net.weight", "blocks.{}.attention.distance.weight", AS_IS),
+        ("layers.{}.dec_attn.r_w_bias", "blocks.{}.attention.content_bias", AS_IS),
+        ("layers.{}.dec_attn.r_r_bias", "blocks.{}.attention.distance_bias", AS_IS),
+        ("r_w_bias", "blocks.0.attention.content_bias", AS_IS),  # of all layers
+        ("r_r_bias", "blocks.0.attention.distance_bias", AS_IS),
+        ("layers.{}.dec_attn.layer_norm.weight", "blocks.{}.attention_norm.weight", AS_IS),
+        ("layers.{}.dec_attn.layer_norm.bias", "blocks.{}.attention_norm.bias", AS_IS),
+        ("layers.{}.pos_ff.CoreNet.0.weight", "blocks.{}.feed_forward.expand.weight", AS_IS),
+        ("layers.{}.pos_ff.CoreNet.0.bias", "blocks.{}.feed_forward.expand.bias", AS_IS),
+        ("layers.{}.pos_ff.CoreNet.3.weight", "blocks.{}.feed_forward.contract.weight", AS_IS),
+        ("layers.{}.pos_ff.CoreNet.3.bias", "blocks.{}.feed_forward.contract.bias", AS_IS),
+        ("layers.{}.pos_ff.layer_norm.weight", "blocks.{}.feed_forward_norm.weight", AS_IS),
+        ("layers.{}.pos_ff.layer_norm.bias", "blocks.{}.feed_forward_norm.bias", AS_IS),
+        ("crit.cluster_weight", "output.clusters.weight", AS_IS),
+        ("crit.cluster_bias", "output.clusters.bias", AS_IS),
+        ("crit.out_layers.{}.weight", "output.tables.{}.weight", AS_IS),
+        ("crit.out_layers.{}.bias", "output.biases.{}", AS_IS),
+        ("crit.out_projs.0", "output.first.weight", TURNED),
+        ("crit.out_projs.{}", "output.projections.{}.weight", AS_IS),
     ],
     prefix="transformer.",
     head="crit.",

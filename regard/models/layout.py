@@ -6,13 +6,29 @@ A layout is applied strictly: what its table does not name is an error, not a gu
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 Allowed = Callable[[Mapping[str, Any]], tuple]
-Row = tuple[str | tuple[str, ...], str, bool]
+
+
+class Form(NamedTuple):
+    """How a tensor of theirs lies there and here; both ways are given the number of heads."""
+
+    read: Callable[[Tensor, int], Tensor]
+    write: Callable[[Tensor, int], Tensor]
+
+
+AS_IS = Form(lambda tensor, _: tensor, lambda tensor, _: tensor)
+TURNED = Form(*2 * [lambda tensor, _: tensor.T.contiguous() if tensor.ndim == 2 else tensor])  # inputs as rows
+Row = tuple[str | tuple[str, ...], str, Form]
+
+
+def weight_and_bias(theirs: str, ours: str, form: Form = AS_IS) -> list[Row]:
+    """The rows of a layer's weight and bias."""
+    return [(f"{theirs}.weight", f"{ours}.weight", form), (f"{theirs}.bias", f"{ours}.bias", AS_IS)]
 
 
 def only(*values: Any) -> Allowed:
@@ -31,9 +47,8 @@ class Layout:
         fixed: what else decides how it computes: the values which this library computes, the usual one first, from all
             of config.json.
         told: what decides nothing here, and is left aside.
-        tensors: rows of its name, our name, and whether the matrix lies the other way round; `{}` is a layer's number.
-            Several of its names are parts of ours, one under the other. Where a tensor of ours is in two rows, it is
-            written by the first.
+        tensors: rows of its name, our name, and how it lies there; `{}` is a layer's number. Several of its names are
+            parts of ours, one under the other. Where a tensor of ours is in two rows, it is written by the first.
         prefix: before its names of tensors, but for those of `head`; files without it are read too.
         head: how names begin which never have the prefix.
         spelled: its values of fields which it spells in words, and ours; the usual one first.
@@ -47,7 +62,7 @@ class Layout:
     told: frozenset[str]
     tensors: list[Row]
     prefix: str
-    head: str
+    head: str | tuple[str, ...]
     spelled: dict[str, dict[str, str]] = field(default_factory=dict)
     buffers: tuple[str, ...] = ()
 
@@ -101,8 +116,11 @@ class Layout:
                 return theirs
         raise ValueError(f"a directory of {self.model_type} has no word for {self.fields[key]}={value!r}")
 
-    def read_tensors(self, tensors: Mapping[str, Tensor], place: str) -> dict[str, Tensor]:
+    def read_tensors(self, tensors: Mapping[str, Tensor], place: str, heads: int = 0) -> dict[str, Tensor]:
         """Our tensors by our names; those which no row names keep theirs, so that filling a model lists them.
+
+        Args:
+            heads: of an attention, for tensors which lie apart by heads.
 
         Raises:
             ValueError: if a tensor is there twice, with and without the prefix or with two values.
@@ -114,36 +132,34 @@ class Layout:
             if plain in names:
                 raise ValueError(f"{place}: {plain} is there twice, with and without {self.prefix!r}")
             names[plain] = name
-        for theirs, ours, is_turned in self.tensors:
+        for theirs, ours, form in self.tensors:
             patterns = (theirs,) if isinstance(theirs, str) else theirs
-            for numbers in _matches(patterns[0], names):
+            for numbers in matches(patterns[0], names):
                 parts, own = [pattern.format(*numbers) for pattern in patterns], ours.format(*numbers)
-                pieces = [tensors[names[part]] for part in parts if part in names]
+                pieces = [form.read(tensors[names[part]], heads) for part in parts if part in names]
                 if len(pieces) < len(parts) or len({piece.shape for piece in pieces}) > 1:
                     continue
                 whole = torch.cat([torch.atleast_1d(piece) for piece in pieces]) if len(pieces) > 1 else pieces[0]
-                whole = whole.T.contiguous() if is_turned and whole.ndim == 2 else whole
                 if own in found and not is_same(found[own], whole):
                     raise ValueError(f"{place}: {' and '.join(parts)} has other values under another of its names")
                 found[own] = whole
                 for part in parts:
                     del names[part]
         for pattern in self.buffers:
-            for numbers in _matches(pattern, names):
+            for numbers in matches(pattern, names):
                 del names[pattern.format(*numbers)]
         return found | {name: tensors[name] for name in names.values()}
 
-    def write_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def write_tensors(self, tensors: Mapping[str, Tensor], heads: int = 0) -> dict[str, Tensor]:
         """Its tensors by its names."""
         written = {}
         for name, tensor in tensors.items():
-            for theirs, ours, is_turned in self.tensors:
-                if (numbers := _match(ours, name)) is not None:
+            for theirs, ours, form in self.tensors:
+                if (numbers := match(ours, name)) is not None:
                     parts = (theirs,) if isinstance(theirs, str) else theirs
-                    whole = tensor.T if is_turned else tensor
-                    for part, piece in zip(parts, whole.chunk(len(parts)), strict=True):
+                    for part, piece in zip(parts, tensor.chunk(len(parts)), strict=True):
                         prefix = "" if part.startswith(self.head) else self.prefix
-                        written[prefix + part.format(*numbers)] = piece
+                        written[prefix + part.format(*numbers)] = form.write(piece, heads)
                     break
             else:
                 raise AssertionError(f"the table of {self.model_type} has no row for {name}")
@@ -155,12 +171,12 @@ def is_same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and bool((one == other).all())
 
 
-def _matches(pattern: str, names: Iterable[str]) -> list[tuple[str, ...]]:
+def matches(pattern: str, names: Iterable[str]) -> list[tuple[str, ...]]:
     """The numbers which stand for `{}` in each of the names which are so made."""
-    return [numbers for name in names if (numbers := _match(pattern, name)) is not None]
+    return [numbers for name in names if (numbers := match(pattern, name)) is not None]
 
 
-def _match(pattern: str, name: str) -> tuple[str, ...] | None:
+def match(pattern: str, name: str) -> tuple[str, ...] | None:
     """The numbers which stand for `{}` in a name; None where it is another name."""
     found = re.fullmatch(re.escape(pattern).replace(r"\{\}", r"(\d+)"), name)
     return None if found is None else found.groups()

@@ -66,3 +66,24 @@ class RecurrentLanguageModel(LanguageModel, Protocol):
     def read(self, segment: Tensor, memory: Any = None) -> tuple[Tensor, Any]:
         """Ids of a segment [B, T] and the memory of those before it -> hidden states [B, T, D] and the next memory."""
         ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A model which reads inputs as a whole, each token in the light of all others."""
+
+    config: Any
+    sums_up_last: bool  # whether the token which sums an input up is its last, not its first
+    token: nn.Embedding
+
+    def hidden(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """States of every token [N, D], or of the ascending rows which are asked for, at least one of each sequence."""
+        ...
+
+    def pool(self, states: Tensor) -> Tensor:
+        """States of the tokens which sum inputs up -> what heads read, [B, D] each."""
+        ...
+
+    def __call__(self, text: Packed, segments: Tensor | None = None) -> Tensor:
+        """The sum of each input, [B, D]."""
+        ...

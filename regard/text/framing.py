@@ -6,8 +6,10 @@ BERT and ALBERT read `[CLS] A [SEP] B [SEP]`, segments 0 and 1 (Devlin et al. 20
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 Ids = Sequence[int]
+Marks = TypeVar("Marks", bound=Any)  # an array or a tensor, of numbers or of booleans
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,14 @@ class Framing:
     def added(self, texts: int) -> int:
         """Special tokens around so many texts."""
         return 1 + texts
+
+    def may_answer(self, ids: Marks, segments: Marks) -> Marks:
+        """Which tokens may answer a question: those of its context, and the summary, which says that there is none.
+
+        The context is the second text, or the first where the summary is last.
+        """
+        own = 0 if self.is_last else 1
+        return ((segments == own) & (ids != self.separator)) | (ids == self.summary)
 
     def frame(self, *texts: Ids) -> tuple[list[int], list[int]]:
         """Ids and segments of an input of one text or two."""

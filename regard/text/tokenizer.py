@@ -1,9 +1,10 @@
 """Text to ids and back: a thin face on Hugging Face `tokenizers`.
 
-Every tokenizer trained here has the same three special ids, 0 `<pad>`, 1 `</s>` and 2 `<unk>`; GPT's and GPT-2's, which
-are read from the files that OpenAI published, have the ones they were published with. All lie on the disk as one
-`tokenizer.json`, which Hugging Face's own library reads as well. The names of special tokens are ordinary text where
-they stand in a sentence, save `<unk>` in `whitespace`: no input can smuggle in an end of sentence.
+The tokenizers of what writes, if they are trained here, have the same three special ids, 0 `<pad>`, 1 `</s>` and 2
+`<unk>`; those of encoders, `bert`, `albert` and `xlnet`, have the special tokens of their papers' code; what is read
+from published files has the ones it was published with. All lie on the disk as one `tokenizer.json`, which Hugging
+Face's own library reads as well. The names of special tokens are ordinary text where they stand in a sentence, save
+`<unk>` in `whitespace`: no input can smuggle in an end of sentence.
 
 What decoding gives back, for text whose characters were seen in training:
 
@@ -34,6 +35,7 @@ import tokenizers
 from tokenizers import decoders
 
 from regard.storage.files import written_whole
+from regard.text.encoders import CONTINUES
 from regard.text.framing import Framing
 from regard.text.kinds import KINDS, SPACE, SPECIAL, trained
 from regard.text.letters import bytes_of
@@ -83,7 +85,7 @@ class Tokenizer:
         """Train on lines of text, which are read once and never held together in memory.
 
         Args:
-            kind: one of `KINDS`.
+            kind: one of `KINDS` or, for encoders, of `ENCODERS`.
             vocabulary: ids at most, the three special ones included; None is all, for the kinds alone which
                 only count: words, whitespace and characters.
             minimum: how often a word, a character or a pair must be seen to become a token of its own.
@@ -196,7 +198,7 @@ class Tokenizer:
         marks = isinstance(self._tokenizer.decoder, decoders.WordPiece)
         tokens = [self._tokenizer.id_to_token(id) or "" for id in range(self.size)]
         if marks:  # those which go on are marked
-            return [not token.startswith("##") for token in tokens]
+            return [not token.startswith(CONTINUES) for token in tokens]
         return [
             token.startswith(SPACE) or not token[:1].isalnum() or id in self._dropped for id, token in enumerate(tokens)
         ]
@@ -282,7 +284,8 @@ class Tokenizer:
                 inside = False
                 continue
             text = self._text(id, token)
-            goes_on = knows_spaces and inside and text[:1].isalnum()
+            is_marked = isinstance(self._tokenizer.decoder, decoders.WordPiece) and token.startswith(CONTINUES)
+            goes_on = is_marked or (knows_spaces and inside and text[:1].isalnum())
             inside = text[-1:].isalnum()
             shown.append("·" * goes_on + (text.strip(" ") or text).translate(_SHOWN))
         return shown
@@ -294,6 +297,8 @@ class Tokenizer:
                 return token.replace(SPACE, " ")
             case decoders.BPEDecoder():
                 return token.replace(WORD_END, " ")
+            case decoders.WordPiece():
+                return token.removeprefix(CONTINUES)
             case decoders.ByteLevel():
                 return bytes_of(token).decode(errors="surrogateescape").translate(_LONE_BYTES)
             case _:

@@ -8,8 +8,8 @@ from tiny import tiny
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
+from regard.layers.activations import GELU
 from regard.models import MODELS
-from regard.models.gpt import GELU
 
 
 @pytest.mark.parametrize("name", ["gpt", "gpt2", "gpt3", "gpt-neo"])

@@ -114,3 +114,54 @@ def test_gpt3(size, width, depth):
 def test_gpt_neo(size, width, depth, count):
     biases = 3 * width * depth  # of query, key and value, which it has not
     assert parameters("gpt-neo", size) == gpt(50257, 2048, width, depth) + 2 * width - biases == count
+
+
+def bert(words, width, depth, hidden, *, embedding=0, layers=0):
+    """Three tables and a norm; layers with biases everywhere and two norms; the layer which sums up.
+
+    With `embedding`, the tables are so narrow and are projected up; so many `layers` have weights of their own.
+    """
+    tables = (words + 512 + 2) * (embedding or width) + 2 * (embedding or width)
+    layer = 4 * (width**2 + width) + 2 * width * hidden + hidden + width + 4 * width
+    projection = embedding * width + width if embedding else 0
+    return tables + projection + (layers or depth) * layer + width**2 + width
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "wanted", "millions"),
+    [
+        ("base", (768, 12, 3072), 109_482_240, 110),  # "L=12, H=768, A=12, Total Parameters=110M", section 3
+        ("large", (1024, 24, 4096), 335_141_888, 340),
+        ("2x128", (128, 2, 512), 4_385_920, 4.4),  # Turc et al. 2019, table 1
+        ("4x256", (256, 4, 1024), 11_170_560, 11.3),
+        ("4x512", (512, 4, 2048), 28_763_648, 29.1),
+        ("8x512", (512, 8, 2048), 41_373_184, 41.7),
+    ],
+)
+def test_bert(size, count, wanted, millions):
+    assert parameters("bert", size) == bert(30522, *count) == wanted
+    assert abs(wanted / 1e6 / millions - 1) < 0.02  # with what stands on it, and rounded
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "wanted", "millions"),
+    [
+        ("base", (768, 12, 3072), 11_683_584, 12),  # table 1
+        ("large", (1024, 24, 4096), 17_683_968, 18),
+        ("xlarge", (2048, 24, 8192), 58_724_864, 60),
+        ("xxlarge", (4096, 12, 16384), 222_595_584, 235),  # so printed; the published weights are as many as here
+    ],
+)
+def test_albert(size, count, wanted, millions):
+    assert parameters("albert", size) == bert(30000, *count, embedding=128, layers=1) == wanted
+    assert abs(wanted / 1e6 / millions - 1) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "depth", "hidden", "wanted"),
+    [("base", 768, 12, 3072, 116_718_336), ("large", 1024, 24, 4096, 360_268_800)],
+)
+def test_xlnet(size, width, depth, hidden, wanted):
+    """One table and the vector w; in each layer five matrices, three vectors of biases, two segments, no other bias."""
+    layer = 5 * width**2 + 5 * width + 2 * width * hidden + hidden + width + 4 * width
+    assert parameters("xlnet", size) == 32000 * width + width + depth * layer == wanted

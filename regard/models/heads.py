@@ -1,0 +1,325 @@
+"""What stands on an encoder: one class a use, each the encoder with a few weights of its own.
+
+Devlin et al. 2019, sections 3.1 and 4; Yang et al. 2019, sections 2.3 and A.3. All but that which is pre-trained on
+permuted texts read packed inputs, and ask the encoder only for the states which they need.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from regard.attention.packing import Packed
+from regard.layers.activations import GELU
+from regard.layers.dropout import Dropout
+from regard.layers.initialise import truncated_normal
+from regard.layers.linear import Linear, product
+from regard.models.bert import DEVIATION, EPSILON
+from regard.models.protocols import Encoder
+from regard.models.xlnet import Memory
+
+
+class Head(nn.Module):
+    """An encoder and what stands on it.
+
+    Attributes:
+        labels: names of the classes, where there are any.
+        pools: whether the encoder must sum inputs up.
+        size: numbers which the head gives, where that does not depend on labels; 0 where it does.
+    """
+
+    pools: ClassVar[bool] = False
+    size: ClassVar[int] = 0
+
+    def __init__(self, encoder: Encoder, labels: Sequence[str] = (), *, dropout: float = 0.1):
+        super().__init__()
+        if self.pools and not encoder.config.pools:
+            raise ValueError(f"{type(self).__name__} needs an encoder which sums inputs up: set pools=True")
+        if bool(labels) == bool(self.size):
+            raise ValueError(f"{type(self).__name__} {'has no' if self.size else 'needs'} labels, got {list(labels)}")
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"labels must differ, got {list(labels)}")
+        self.encoder: Any = encoder
+        self.labels = tuple(labels)
+        self.dropout = Dropout(dropout)
+        self.build(encoder.config)
+
+    @property
+    def config(self) -> Any:
+        """The encoder's configuration."""
+        return self.encoder.config
+
+    def build(self, config: Any) -> None:
+        """Make the head's own weights: one linear map."""
+        self.output = Linear(config.width, self.size or len(self.labels))
+        truncated_normal(self.output, DEVIATION)
+
+
+class Classifier(Head):
+    """A class for an input: scores from its sum (section 4.1)."""
+
+    pools = True
+
+    def forward(self, text: Packed, segments: Tensor | None = None) -> Tensor:
+        """[B, C]."""
+        return self.output(self.dropout(self.encoder(text, segments)))
+
+
+class Regressor(Head):
+    """A number for an input, from its sum (section 4.1, STS-B)."""
+
+    pools = True
+    size = 1
+
+    def forward(self, text: Packed, segments: Tensor | None = None) -> Tensor:
+        """[B]."""
+        return self.output(self.dropout(self.encoder(text, segments)))[:, 0]
+
+
+class Chooser(Regressor):
+    """A score for each option, which is an input of its own (section 4.4)."""
+
+
+class Tagger(Head):
+    """A class for every token (section 5.3)."""
+
+    def forward(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """[N, C], or [R, C] of the rows which are asked for."""
+        return self.output(self.dropout(self.encoder.hidden(text, segments, rows)))
+
+
+class SpanFinder(Head):
+    """Where an answer starts and ends: a score of each for every token (section 4.2)."""
+
+    size = 2
+
+    def forward(self, text: Packed, segments: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[N] each."""
+        starts, ends = self.output(self.encoder.hidden(text, segments)).unbind(-1)
+        return starts, ends
+
+
+class ConditionalSpanFinder(Head):
+    """Where an answer starts, where it ends if it starts there, and whether there is none (of XLNet's authors).
+
+    Only some tokens may be chosen: those of the context, and the one which sums the input up, for no answer. All others
+    have the score minus infinity. ALBERT's authors use it too. Whether there is an answer is told from where it may
+    start, in training as later, as by both; Transformers' XLNet is told in training where it does.
+    """
+
+    size = 1
+
+    def build(self, config: Any) -> None:
+        """The layers of all three scores."""
+        width = config.width
+        self.start = Linear(width, 1)
+        self.end = nn.Linear(2 * width, width)  # of a token and of the start; used in two parts
+        self.end_norm, self.end_score = nn.LayerNorm(width, EPSILON), Linear(width, 1)
+        self.none, self.none_score = Linear(2 * width, width), Linear(width, 1, bias=False)
+        for layer in (self.start, self.end, self.end_score, self.none, self.none_score):
+            truncated_normal(layer, DEVIATION)
+
+    def forward(
+        self, text: Packed, segments: Tensor | None, may_answer: Tensor, starts: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores of starts and ends, [N] each, and of there being no answer, [B].
+
+        Args:
+            text: ids, with the special tokens around them.
+            segments: of each token, [N].
+            may_answer: whether a token may be chosen, [N].
+            starts: where each answer starts, counted from the input's first token, [B].
+
+        Raises:
+            ValueError: if the token which stands for no answer may not.
+        """
+        states, scores, none = self._read(text, segments, may_answer)
+        ends = self._ends(text, states, starts[:, None])[:, 0].masked_fill(~may_answer, -torch.inf)
+        return scores, ends, none
+
+    def beams(
+        self, text: Packed, segments: Tensor | None, may_answer: Tensor, *, starts: int = 5, ends: int = 5
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The most likely starts of each input, and the most likely ends after each of them.
+
+        Returns: what `regard.decoding.spans.Beams` is made of. Places of starts, counted from the input's first token,
+            and their log-probabilities, [B, K] each; those of the ends, [B, K, E] each; and scores of there being no
+            answer, [B]. Where fewer tokens may be chosen, the rest has the log-probability minus infinity, and place 0.
+
+        Raises:
+            ValueError: if the token which stands for no answer may not be chosen.
+        """
+        states, scores, none = self._read(text, segments, may_answer)
+        start_logs, start_places = _best(_table(text, scores, starts), starts)
+        scores = self._ends(text, states, start_places).masked_fill(~may_answer[:, None], -torch.inf)
+        tables = torch.stack([_table(text, row, ends) for row in scores.unbind(1)], 1)  # [B, K, T]
+        end_logs, end_places = _best(tables, ends)
+        is_filled = start_logs[..., None] > -torch.inf
+        return (
+            *(start_places, start_logs),
+            *(end_places.masked_fill(~is_filled, 0), end_logs.masked_fill(~is_filled, -torch.inf)),
+            none,
+        )
+
+    def summaries(self, text: Packed) -> Tensor:
+        """Which token sums up each input, and stands for no answer: places in the packed row [B], in host memory."""
+        return text.starts + text.lengths - 1 if self.encoder.sums_up_last else text.starts
+
+    def _read(self, text: Packed, segments: Tensor | None, may_answer: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """States [N, D], scores of starts [N], and scores of there being no answer [B]."""
+        summaries = self.summaries(text)
+        if not may_answer.is_cuda and not may_answer[summaries].all():  # on a GPU, looking would wait for the device
+            raise ValueError("the token which sums an input up stands for no answer, and may always be chosen")
+        states = self.encoder.hidden(text, segments)
+        scores = self.start(states)[:, 0].masked_fill(~may_answer, -torch.inf)
+        shares = _table(text, scores).softmax(1)[text.is_token].type_as(states)
+        likely = [share @ own for share, own in zip(text.unpack(shares), text.unpack(states), strict=True)]
+        found = torch.cat([torch.stack(likely), states[summaries]], 1)
+        return states, scores, self.none_score(self.dropout(torch.tanh(self.none(found))))[:, 0]
+
+    def _ends(self, text: Packed, states: Tensor, starts: Tensor) -> Tensor:
+        """Scores of each token as the end of what starts at each of `starts` [B, K]: [N, K]."""
+        width = states.shape[1]
+        of_tokens = product(states, self.end.weight[:, :width], self.end.bias)
+        begins = states[text.starts.to(starts.device)[:, None] + starts]
+        of_starts = product(begins, self.end.weight[:, width:])
+        own = of_starts.repeat_interleave(text.lengths.to(states.device), 0, output_size=len(states))  # [N, K, D]
+        return self.end_score(self.end_norm(torch.tanh(of_tokens[:, None] + own)))[..., 0]
+
+
+def _table(text: Packed, scores: Tensor, least: int = 1) -> Tensor:
+    """Scores of a packed row [N] as one row an input, [B, T] with `least` places or more; minus infinity elsewhere."""
+    exact = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    table = exact.new_full(text.is_token.shape, -torch.inf)
+    table[text.is_token] = exact
+    missing = least - table.shape[1]
+    return nn.functional.pad(table, (0, missing), value=-torch.inf) if missing > 0 else table
+
+
+def _best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The highest log-probabilities of scores [..., T] and their places, [..., count] each; 0 where there is none."""
+    logs, places = scores.log_softmax(-1).topk(count, -1)
+    return logs, places.masked_fill(logs == -torch.inf, 0)
+
+
+class MaskedWords(Head):
+    """Scores of the word behind a mask (section 3.1, task 1): a layer, then the table of embeddings.
+
+    The layer has the width of the embeddings, which in ALBERT is less than the model's.
+    """
+
+    size = 1
+
+    def build(self, config: Any) -> None:
+        """The layer, its norm, and one bias a word."""
+        table = self.encoder.token
+        self.transform = Linear(config.width, table.embedding_dim)
+        self.activation, self.norm = GELU[config.activation], nn.LayerNorm(table.embedding_dim, EPSILON)
+        truncated_normal(self.transform, DEVIATION)
+        self.output = Linear(table.embedding_dim, config.vocabulary)
+        self.output.weight = table.weight
+        nn.init.zeros_(self.output.bias)
+
+    def read(self, states: Tensor) -> Tensor:
+        """States of the encoder -> what the output layer reads: [..., D] -> [..., E]."""
+        return self.norm(self.activation(self.transform(states)))
+
+    def hidden(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """What the output layer reads, at every token or at the rows which are asked for."""
+        return self.read(self.encoder.hidden(text, segments, rows))
+
+    def forward(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """Scores [N, V], or [R, V]."""
+        return self.output(self.hidden(text, segments, rows))
+
+
+class MaskedWordsAndPair(MaskedWords):
+    """Masked words, and how two segments belong together (section 3.1, task 2): two scores from the sum.
+
+    BERT: 0 is the next sentence, 1 another. ALBERT (section 3.1): 0 is their order, 1 the reverse.
+    """
+
+    pools = True
+
+    def build(self, config: Any) -> None:
+        """The layers of both tasks."""
+        super().build(config)
+        self.pair = Linear(config.width, 2)
+        truncated_normal(self.pair, DEVIATION)
+
+    def both(self, text: Packed, segments: Tensor | None, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What the output layer reads at these rows, [R, E], and pair scores [B, 2].
+
+        Args:
+            text: ids, with the special tokens around them.
+            segments: of each token, [N].
+            rows: ascending places of the packed row, none of which is the first of a sequence.
+        """
+        wanted, order = torch.cat([text.starts, rows]).sort()
+        states = self.encoder.hidden(text, segments, wanted)
+        is_first = (order < len(text)).to(states.device)
+        return self.read(states[~is_first]), self.pair(self.encoder.pool(states[is_first]))
+
+
+class PermutedWords(Head):
+    """Scores of words from those before them in any order (Yang et al. 2019, section 2.3): the table of embeddings."""
+
+    size = 1
+
+    def build(self, config: Any) -> None:
+        """One bias a word."""
+        if not hasattr(self.encoder, "read"):
+            raise ValueError(
+                f"{type(self.encoder).__name__} reads no permuted texts, which PermutedWords needs: it lacks read"
+            )
+        self.output = Linear(config.width, config.vocabulary)
+        self.output.weight = self.encoder.token.weight
+        nn.init.zeros_(self.output.bias)
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        segments: Tensor,
+        allowed: Tensor,
+        targets: Tensor,
+        memory: Memory | None = None,
+        *,
+        reuse: int | None = None,
+        backward: int = 0,
+    ) -> tuple[Tensor, Memory]:
+        """What the output layer reads at each of `targets`, [B, P, D], and the next memory; as the encoder's `read`."""
+        return self.encoder.read(tokens, segments, allowed, targets, memory, reuse=reuse, backward=backward)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        segments: Tensor,
+        allowed: Tensor,
+        targets: Tensor,
+        memory: Memory | None = None,
+        *,
+        reuse: int | None = None,
+        backward: int = 0,
+    ) -> tuple[Tensor, Memory]:
+        """Scores [B, P, V], and the next memory."""
+        states, memory = self.hidden(tokens, segments, allowed, targets, memory, reuse=reuse, backward=backward)
+        return self.output(states), memory
+
+
+HEADS: dict[str, type[Head]] = {
+    "classification": Classifier,
+    "regression": Regressor,
+    "choice": Chooser,
+    "tagging": Tagger,
+    "span": SpanFinder,
+    "conditional-span": ConditionalSpanFinder,
+    "masked": MaskedWords,
+    "masked-pair": MaskedWordsAndPair,
+    "permuted": PermutedWords,
+}
+
+
+def kind_of(model: nn.Module) -> str:
+    """The name of a model's head; empty where it has none."""
+    return next((name for name, head in HEADS.items() if type(model) is head), "")
