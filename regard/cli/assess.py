@@ -17,6 +17,7 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, str], as_j
     from regard.cli.progress import progress
     from regard.evaluate.assessment import assess
     from regard.evaluate.metrics import confusion, entity_scores
+    from regard.objectives.labels import LABELS
     from regard.reading.predicting import form_of
     from regard.reading.preparing import prepare
     from regard.reading.reader import Reader
@@ -24,7 +25,7 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, str], as_j
     found: dict[str, Any] = {}
     for name, folder in by_name(folders).items():
         reader = Reader.load(folder)
-        reader.require("classification", "regression", "choice", "tagging", "span", use="be measured by labels")
+        reader.require(*LABELS, use="be measured by labels")
         items, where = _items(folder, reader, file, columns)
         prepared = prepare(reader.head, items, reader.labels, form_of(reader))
         with progress(len(prepared.examples.inputs), "reading") as done:
@@ -50,12 +51,13 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, str], as_j
 def _items(folder: Path, reader: Any, file: str, columns: dict[str, str]) -> tuple[list[Any], str]:
     """Labelled examples, and where they are from."""
     from regard.data.rows import located
+    from regard.reading.preparing import SPANS
     from regard.training.finetuning import items_of, read_items
     from regard.training.planning import source_of
     from regard.training.run import RUN_FILE, read_run
 
     if file:
-        task = reader.head if reader.head in ("tagging", "span") else ""
+        task = reader.head if reader.head in ("tagging", *SPANS) else ""
         source = source_of(file, task, columns)
         return items_of({"head": reader.head, "labels": reader.labels}, source), file
     if not (folder / RUN_FILE).is_file():

@@ -22,7 +22,9 @@ def finetune(
     pair: Annotated[str, typer.Option(help="Column of the second text.")] = "",
     label: Annotated[str, typer.Option(help="Column of the label.")] = "",
     options: Annotated[list[str] | None, typer.Option("--option", help="Column of an option; several times.")] = None,
-    task: Annotated[str, typer.Option(help="classification, regression, choice, tagging or span; found without.")] = "",
+    task: Annotated[
+        str, typer.Option(help="classification, regression, choice, tagging, (conditional-)span; found without.")
+    ] = "",
     epochs: Annotated[float, typer.Option(help="Times which every example is seen.")] = 3.0,
     rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 5e-5,
     batch: Annotated[int, typer.Option(help="Examples of an update.")] = 32,

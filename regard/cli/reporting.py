@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from regard.cli.progress import progress
@@ -19,14 +18,14 @@ from regard.data.examples import Choices, Example, TaggedWords
 from regard.data.rows import SkippedExamples
 from regard.data.squad import Question
 from regard.decoding.spans import decide
-from regard.evaluate.assessment import Assessment, assess
+from regard.evaluate.assessment import Assessment, assess, span_nats
 from regard.evaluate.curves import SMOOTHED, smoothed
 from regard.evaluate.metrics import Agreement, confusion, entities, entity_scores, spelled
 from regard.evaluate.squad import exact, f1, of_question
 from regard.models.saved import plain_weights
-from regard.reading.answering import span_scores
+from regard.reading.answering import find
 from regard.reading.predicting import form_of
-from regard.reading.preparing import Prepared, prepare
+from regard.reading.preparing import SPANS, Prepared, prepare
 from regard.reading.reader import Reader
 from regard.storage.weights import read_tensors
 from regard.training.checkpoint import checkpoints, read_state
@@ -135,7 +134,7 @@ def _items(run: Run, text: FineTuningText, file: str) -> tuple[list[Any], str]:
     if not file:
         share = f"a share of {_source(run.train)}" if run.validation == run.train else _source(run.validation)
         return read_items(run)[1], f"validation examples, {share}"
-    task = run.model["head"] if run.model["head"] in ("tagging", "span") else ""
+    task = run.model["head"] if run.model["head"] in ("tagging", *SPANS) else ""
     columns = {name: getattr(run.train, name) for name in COLUMNS if hasattr(run.train, name)}
     skipped = SkippedExamples() if text.skip else None
     return items_of(run.model, source_of(file, task, columns), skipped), file
@@ -143,7 +142,7 @@ def _items(run: Run, text: FineTuningText, file: str) -> tuple[list[Any], str]:
 
 def _pictures(reader: Reader, stride: int, found: Findings, chosen: Sequence[int]) -> Iterator[Picture]:
     """The attention of some examples, made one at a time."""
-    options = {"stride": stride} if reader.head == "span" else {}
+    options = {"stride": stride} if reader.head in SPANS else {}
     for number in chosen:
         pictures = list(inputs.examples(reader, [found.asked(number)], **options))
         yield pictures[found.shown(number)]
@@ -265,11 +264,11 @@ def _tags(reader: Reader, prepared: Prepared, items: Sequence[TaggedWords], asse
 
 def _spans(reader: Reader, prepared: Prepared, items: Sequence[Question], assessment: Assessment) -> Findings:
     """Answers to questions; the loss of a question is the mean of its windows, as in training."""
-    scores = span_scores(reader, prepared.examples.inputs)
+    shares = find(reader, prepared.windows, prepared.examples.inputs).shares
     totals = dict.fromkeys((item.id for item in items), 0.0)
-    for window, sides, span in zip(prepared.windows, scores, prepared.examples.labels.tolist(), strict=True):
+    for window, sides, span in zip(prepared.windows, shares, prepared.examples.labels.tolist(), strict=True):
         if span[0] >= 0:
-            totals[window.question.id] += _span_loss(sides, span)
+            totals[window.question.id] += span_nats(sides, span)
     counts = Counter(window.question.id for window in prepared.windows)
     losses = [totals[item.id] / counts[item.id] for item in items]
     has_unanswerable = not all(item.answers for item in items)
@@ -308,12 +307,8 @@ _FINDERS: dict[str, Callable[..., Findings]] = {  # by the name of a head
     "choice": _options,
     "tagging": _tags,
     "span": _spans,
+    "conditional-span": _spans,
 }
-
-
-def _span_loss(sides: tuple[Tensor, Tensor], span: Sequence[int]) -> float:
-    """Nats of start and end in a window, the mean of both."""
-    return sum(-float(side.double().log_softmax(0)[gold]) for side, gold in zip(sides, span, strict=True)) / 2
 
 
 def _texts(item: Example) -> tuple[tuple[str, tuple[Stretch, ...]], ...]:
@@ -366,7 +361,7 @@ def _measures(head: str, measures: Mapping[str, float]) -> tuple[tuple[str, str]
         if name == "nats" and head != "regression":
             said.append(("loss, nats", f"{value:.4f}"))
         elif name != "nats":
-            said.append((spelled(name), f"{value:.2f} %" if head == "span" else f"{value:.4f}"))
+            said.append((spelled(name), f"{value:.2f} %" if head in SPANS else f"{value:.4f}"))
     return tuple(said)
 
 

@@ -25,6 +25,10 @@ def squad(
     batch: Annotated[int, typer.Option(help="Windows of an update.")] = 32,
     longest: Annotated[int, typer.Option(help="Tokens of a window.")] = 384,
     stride: Annotated[int, typer.Option(help="Tokens between the starts of two windows.")] = 128,
+    conditional: Annotated[
+        bool,
+        typer.Option("--conditional", help="Ends depend on starts, as XLNet's authors have it."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -63,8 +67,9 @@ def squad(
     else:
         parts = SquadFile(str(train), (held, 1.0)), SquadFile(str(train), (0.0, held))
         plan = {"examples": batch, "rate": rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
+        task = "conditional-span" if conditional else "span"
         wishes = Wishes(epochs, text={"longest": longest, "stride": stride}, plan={"best": "best_f1", **plan})
-        run, said = plan_finetuning(find_model(model), out.resolve().name, *parts, wishes)
+        run, said = plan_finetuning(find_model(model), out.resolve().name, *parts, wishes, task)
         for line in said:
             typer.echo(line, err=True)
         start(run, out)
@@ -86,14 +91,14 @@ def squad(
 def _answers(folder: Path, questions: list, stride: int) -> dict:
     """The answers of a model to questions, by id."""
     from regard.cli.progress import progress
-    from regard.reading.answering import rank
+    from regard.reading.answering import find
     from regard.reading.predicting import form_of
     from regard.reading.preparing import prepare
     from regard.reading.reader import Reader
 
     reader = Reader.load(folder)
     prepared = prepare(
-        "span", [question.without_answers() for question in questions], (), form_of(reader, stride=stride)
+        reader.head, [question.without_answers() for question in questions], (), form_of(reader, stride=stride)
     )
     with progress(len(prepared.windows), "answering") as done:
-        return rank(reader, prepared.windows, prepared.examples.inputs, done)
+        return find(reader, prepared.windows, prepared.examples.inputs, done).ranked

@@ -101,12 +101,13 @@ def _read(
         ValueError: if it is not what its head reads.
     """
     from regard.evaluate.squad_files import read_threshold
+    from regard.reading.preparing import SPANS
     from regard.visualise.view import pictures
 
-    if (reader.head == "span") != (question is not None) or (question is None) != (context is None):
-        what = "--question and --context" if reader.head == "span" else "--text"
+    if (reader.head in SPANS) != (question is not None) or (question is None) != (context is None):
+        what = "--question and --context" if reader.head in SPANS else "--text"
         raise ValueError(f"this model has {f'a head for {reader.head}' if reader.head else 'no head'}: give it {what}")
-    if pairs and reader.head in ("tagging", "span"):
+    if pairs and reader.head in ("tagging", *SPANS):
         raise ValueError(f"--pair cannot be used here: this model has a head for {reader.head}")
     inputs: list[Any] = list(texts)
     if question is not None and context is not None:

@@ -107,6 +107,9 @@ class LabelledBatch:
         return type(self)(self.text.to(device), self.segments.to(device), labels, self.targets)
 
 
+_OPTIONAL = ("first", "places", "owners", "may_answer")  # arrays of examples which not all tasks have
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Inputs and labels of a task.
@@ -117,6 +120,7 @@ class Examples:
         first: the first input of each example, and the end of the last [E + 1]; without, one input an example.
         places: of token-level labels: the token in its input to which each belongs [L]. Then `labels` are [L], and
             `owners` say where those of each input begin, with the end of the last [B + 1].
+        may_answer: whether each token may be an end of an answer [N]; where a head must be told.
     """
 
     inputs: Inputs
@@ -124,6 +128,7 @@ class Examples:
     first: Integers | None = None
     places: Integers | None = None
     owners: Integers | None = None
+    may_answer: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs) if self.first is None else len(self.first) - 1
@@ -136,6 +141,9 @@ class Examples:
             text, segments = self.inputs.packed(own)
             return LabelledBatch(text, segments, (self.labels[chosen], counts), len(chosen))
         text, segments = self.inputs.packed(chosen)
+        if self.may_answer is not None:
+            marks = torch.from_numpy(self.may_answer[_spread(self.inputs.starts, chosen)])
+            return LabelledBatch(text, segments, (self.labels[chosen], marks), len(chosen))
         if self.places is None or self.owners is None:
             return LabelledBatch(text, segments, (self.labels[chosen],), len(chosen))
         own = _spread(self.owners, chosen)
@@ -150,12 +158,14 @@ class Examples:
         lengths = self.inputs.lengths[chosen]
         places = _spread(self.inputs.starts, chosen)
         starts = np.concatenate([[0], lengths.cumsum()])
-        return Examples(Inputs(self.inputs.ids[places], self.inputs.segments[places], starts), self.labels[chosen])
+        marks = None if self.may_answer is None else self.may_answer[places]
+        inputs = Inputs(self.inputs.ids[places], self.inputs.segments[places], starts)
+        return Examples(inputs, self.labels[chosen], may_answer=marks)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name, to be kept in a file."""
         parts = {"ids": self.inputs.ids, "segments": self.inputs.segments, "starts": self.inputs.starts}
-        parts |= {"first": self.first, "places": self.places, "owners": self.owners}
+        parts |= {name: getattr(self, name) for name in _OPTIONAL}
         return {name: torch.from_numpy(part) for name, part in parts.items() if part is not None} | {
             "labels": self.labels
         }
@@ -164,7 +174,7 @@ class Examples:
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
         """The reverse of `tensors`."""
         inputs = Inputs(*(tensors[name].numpy() for name in ("ids", "segments", "starts")))
-        rest = {name: tensors[name].numpy() for name in ("first", "places", "owners") if name in tensors}
+        rest = {name: tensors[name].numpy() for name in _OPTIONAL if name in tensors}
         return cls(inputs, tensors["labels"], **rest)
 
 

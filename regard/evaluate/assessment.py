@@ -1,5 +1,6 @@
 """What a model with a head says of labelled examples, and how good that is."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,10 @@ from torch.nn.functional import cross_entropy
 
 from regard.data.examples import Choices, Example, TaggedWords
 from regard.data.squad import Question
-from regard.decoding.spans import best_spans, decided
+from regard.decoding.spans import decided
 from regard.evaluate.metrics import entity_scores, measure_classes, measure_numbers
 from regard.evaluate.squad import score
-from regard.reading.answering import span_scores
+from regard.reading.answering import find
 from regard.reading.packed import PackedReader, Progress
 from regard.reading.preparing import Items, Prepared
 
@@ -120,25 +121,21 @@ def _spans(
     reader: PackedReader, prepared: Prepared, items: Sequence[Question], progress: Progress | None
 ) -> Assessment:
     """Answers to questions, with the threshold 0 for there being none."""
-    scores = span_scores(reader, prepared.examples.inputs, progress)
-    ranked = best_spans(prepared.windows, *zip(*scores, strict=True))
-    best, odds = ({id: getattr(one, name) for id, one in ranked.items()} for name in ("best", "null_odds"))
-    found = score(items, best if all(item.answers for item in items) else decided(ranked))
+    answers = find(reader, prepared.windows, prepared.examples.inputs, progress)
+    best, odds = ({id: getattr(one, name) for id, one in answers.ranked.items()} for name in ("best", "null_odds"))
+    found = score(items, best if all(item.answers for item in items) else decided(answers.ranked))
     optimistic = score(items, best, odds).best
-    measures = {"nats": _span_loss(scores, prepared), "exact": found.all.exact, "f1": found.all.f1}
+    spans = prepared.examples.labels.tolist()
+    known = [span_nats(shares, span) for shares, span in zip(answers.shares, spans, strict=True) if span[0] >= 0]
+    measures = {"nats": sum(known) / max(1, len(known)), "exact": found.all.exact, "f1": found.all.f1}
     if optimistic is not None:
         measures["best_f1"] = optimistic.f1
-    return Assessment(measures, [ranked[item.id] for item in items])
+    return Assessment(measures, [answers.ranked[item.id] for item in items])
 
 
-def _span_loss(scores: Sequence[tuple[Tensor, Tensor]], prepared: Prepared) -> float:
-    """Nats of start and end, the mean of both, over the windows in which the answer is known."""
-    total, known = 0.0, 0
-    for sides, span in zip(scores, prepared.examples.labels.tolist(), strict=True):
-        if span[0] >= 0:
-            total -= sum(float(side.double().log_softmax(0)[gold]) for side, gold in zip(sides, span, strict=True)) / 2
-            known += 1
-    return total / max(known, 1)
+def span_nats(shares: tuple[Tensor, Tensor], span: Sequence[int]) -> float:
+    """Nats of a span's start and end, the mean of both; what has no probability at all counts as one in a million."""
+    return -sum(math.log(max(float(side[gold]), 1e-6)) for side, gold in zip(shares, span, strict=True)) / 2
 
 
 def _require_labels(is_known: Tensor, items: Items) -> None:
@@ -154,4 +151,5 @@ _ASSESSORS: dict[str, Callable[..., Assessment]] = {  # by the name of a head
     "choice": _options,
     "tagging": _tags,
     "span": _spans,
+    "conditional-span": _spans,
 }

@@ -13,7 +13,7 @@ from regard.attention.packing import Packed
 from regard.data.inputs import Examples, Inputs, Integers, frame_texts
 from regard.decoding.threads import side_by_side
 from regard.layers.rounded import round_weights
-from regard.models.saved import kind_of, load_model, require_reading, save_model
+from regard.models.saved import kind_of, load_model, model_folder, require_reading, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
 
@@ -53,7 +53,8 @@ class PackedReader:
         folder = Path(folder)
         require_reading(folder, "inputs", "which reads no inputs framed by special tokens")
         model = load_model(folder, **changes)
-        return cls(model, Tokenizer.load(folder), longest=_longest(folder, model.config))
+        place = model_folder(folder)
+        return cls(model, Tokenizer.load(place), longest=_longest(place, model.config))
 
     def save(self, folder: str | Path) -> None:
         """Write the model and its tokenizer into `folder`."""

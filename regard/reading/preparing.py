@@ -1,5 +1,6 @@
 """Examples of a task as a model with a head reads them: framed, with their labels as numbers."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from regard.storage.names import did_you_mean
 from regard.text.framing import Framing
 from regard.text.tokenizer import Tokenizer
 
+SPANS = ("span", "conditional-span")  # heads which are asked questions
 Items = Sequence[Example] | Sequence[TaggedWords] | Sequence[Choices] | Sequence[Question]
 
 
@@ -126,6 +128,14 @@ def _spans(items: Sequence[Question], numbers: dict[str, int], form: Form) -> Pr
     return Prepared(Examples(inputs, torch.tensor(known)), skipped=skipped.total(), windows=asked)
 
 
+def _conditional_spans(items: Sequence[Question], numbers: dict[str, int], form: Form) -> Prepared:
+    """The same, with what may be an end of an answer."""
+    prepared = _spans(items, numbers, form)
+    examples = prepared.examples
+    marks = form.framing.may_answer(examples.inputs.ids, examples.inputs.segments)
+    return dataclasses.replace(prepared, examples=dataclasses.replace(examples, may_answer=marks))
+
+
 def _windows(items: Sequence[Question], form: Form, skipped: SkippedQuestions | None = None) -> Iterator[Window]:
     """The windows of questions."""
     return all_windows(items, form.tokenizer, form.framing, longest=form.longest, stride=form.stride, skipped=skipped)
@@ -145,4 +155,5 @@ _PREPARERS: dict[str, Any] = {  # by the name of a head
     "choice": _choices,
     "tagging": _tags,
     "span": _spans,
+    "conditional-span": _conditional_spans,
 }

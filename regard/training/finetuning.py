@@ -22,7 +22,7 @@ from regard.models.heads import HEADS
 from regard.models.saved import configured, entry_of, fill, load_encoder, plain_weights
 from regard.objectives.labels import LABELS, labels_of
 from regard.reading.packed import TOKENIZER
-from regard.reading.preparing import Form, Prepared, prepare
+from regard.reading.preparing import SPANS, Form, Prepared, prepare
 from regard.reading.reader import Reader
 from regard.storage.names import did_you_mean, require
 from regard.storage.weights import read_tensors, write_tensors
@@ -96,7 +96,7 @@ class FineTuningTask(Task):
         """Where the examples are found."""
         if "task" in table:
             return GluePart
-        return {"span": SquadFile, "tagging": TaggedText}.get(str(model.get("head")), Table)
+        return {**dict.fromkeys(SPANS, SquadFile), "tagging": TaggedText}.get(str(model.get("head")), Table)
 
     @classmethod
     def config(cls, model: dict[str, Any], text: FineTuningText, plan: FineTuningPlan, *vocabularies: int) -> Any:
@@ -137,7 +137,7 @@ class FineTuningTask(Task):
             prepared = self._prepared(read_items(run)[0])
             say(f"train: {prepared}")
             self.train = prepared.examples
-            if run.model["head"] == "span":
+            if run.model["head"] in SPANS:
                 self.train = self.train.chosen(np.flatnonzero(self.train.labels[:, 0].numpy() >= 0))
             place.parent.mkdir(parents=True, exist_ok=True)
             write_tensors(place, self.train.tensors())
@@ -221,7 +221,7 @@ def read_items(run: Any) -> tuple[list[Any], list[Any]]:
     train = items_of(run.model, run.train, skipped)
     if run.validation != run.train:
         return train, items_of(run.model, run.validation, skipped)
-    if run.model["head"] == "span":
+    if run.model["head"] in SPANS:
         raise ValueError("train and validation name one file; give another, or shares of it which do not overlap")
     return split(train, _found(run.model), run.text.share)
 

@@ -14,6 +14,7 @@ from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.models.heads import HEADS
 from regard.models.saved import MODELS, read_config
+from regard.reading.preparing import SPANS
 from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningPlan, FineTuningText
 from regard.training.run import Run, build_run
@@ -48,7 +49,7 @@ def source_of(path: str, task: str, options: dict[str, Any]) -> Source:
         ValueError: if an option is not of that kind of file.
     """
     given = {name: value for name, value in options.items() if value}
-    if task == "span" or (not task and suffix_of(path) == ".json"):
+    if task in SPANS or (not task and suffix_of(path) == ".json"):
         return _made(SquadFile, path, given)
     if task == "tagging" or (not task and suffix_of(path) in TAGGED):
         names = {"text": "words", "label": "tags"}
@@ -75,7 +76,7 @@ def plan_finetuning(
         train: where the examples are found.
         validation: where those are found on which it is measured; None for a share of the training ones.
         wishes: what is not as the defaults have it.
-        task: classification, regression, choice, tagging or span; found by its labels where it is not given.
+        task: classification, regression, choice, tagging, span or conditional-span; found by the labels without.
 
     Raises:
         ValueError: if the examples do not make a task, or something does not go together.
@@ -121,8 +122,8 @@ def _looked_at(
         made = all_windows(questions, tokenizer, framing, longest=text.longest, stride=text.stride, skipped=skipped)
         count = sum(1 for _ in made)
         impossible = sum(question.is_impossible for question in questions)
-        said = [f"{len(questions):,} questions, {impossible:,} of them without an answer: span; {skipped}"]
-        return Found("span", "questions about contexts"), count, said
+        said = [f"{len(questions):,} questions, {impossible:,} of them without an answer: {task or 'span'}; {skipped}"]
+        return Found(task or "span", "questions about contexts"), count, said
     skipped = SkippedExamples() if text.skip else None
     items: list[Any] = list(source.read(skipped))
     if isinstance(source, GluePart):

@@ -20,12 +20,12 @@ from regard.data.examples import Choices, TaggedWords
 from regard.data.inputs import Inputs
 from regard.data.squad import Question
 from regard.data.squad_windows import Window
-from regard.decoding.spans import Ranked, best_spans
-from regard.reading.answering import span_scores
+from regard.decoding.spans import Ranked
+from regard.reading.answering import find
 from regard.reading.filling import masked_ids
 from regard.reading.packed import PackedReader
 from regard.reading.predicting import form_of, words_of
-from regard.reading.preparing import prepare
+from regard.reading.preparing import SPANS, prepare
 from regard.visualise.maps import AttentionMap, Chances, Example, Passage
 from regard.visualise.watching import watching
 
@@ -135,11 +135,11 @@ def _answers(
         if not question.strip() or not context.strip():
             raise ValueError(f"input {number} must be a question and its context, got {given!r}")
         asked = [Question("asked", question, context)]
-        prepared = prepare("span", asked, (), form_of(reader, stride=stride))
-        scores = span_scores(reader, prepared.examples.inputs)
-        ranked = best_spans(prepared.windows, *zip(*scores, strict=True))["asked"]
+        prepared = prepare(reader.head, asked, (), form_of(reader, stride=stride))
+        found = find(reader, prepared.windows, prepared.examples.inputs)
+        ranked = found.ranked["asked"]
         place, marked = _where(prepared.windows, ranked)
-        starts, ends = (side.softmax(0).tolist() for side in scores[place])
+        starts, ends = (side.tolist() for side in found.shares[place])
         lines = [
             [f"{name} {share:.2f}" for name, share in (("start", start), ("end", end)) if share >= LEAST]
             for start, end in zip(starts, ends, strict=True)
@@ -237,7 +237,7 @@ def _names(reader: PackedReader, parts: int) -> tuple[str, ...]:
     texts = parts - is_last  # where the summary is the last token, it is a segment of its own
     if texts == 1:
         names = ("text",)
-    elif reader.head == "span":
+    elif reader.head in SPANS:
         names = ("context", "question") if is_last else ("question", "context")
     else:
         names = ("text", "option") if reader.head == "choice" else ("first text", "second text")
@@ -312,6 +312,7 @@ _DRAWN: dict[str, Callable[..., Iterator[Example]]] = {  # by the name of a head
     "choice": _options,
     "tagging": _tags,
     "span": _answers,
+    "conditional-span": _answers,
     "masked": _masks,
     "masked-pair": _masks,
 }

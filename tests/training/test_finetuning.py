@@ -106,7 +106,8 @@ def article(number: int, thing: str, word: str) -> dict:
     return {"title": str(number), "paragraphs": [{"context": context, "qas": [asked]}]}
 
 
-def test_spans_are_learnt(tmp_path, bert):
+@pytest.mark.parametrize("head", ["span", "conditional-span"])
+def test_spans_are_learnt(tmp_path, bert, head):
     known = product(("film", "book", "song", "day"), ("good", "bad", "dull"))
     articles = [article(number, *pair) for number, pair in enumerate(known)]
     (tmp_path / "t.json").write_text(json.dumps({"version": "v2.0", "data": articles}))
@@ -116,10 +117,11 @@ def test_spans_are_learnt(tmp_path, bert):
         source,
         source_of(str(tmp_path / "t.json"), "", {"share": (0.0, 0.5)}),
         epochs=40.0,
+        task=head,
         text={"longest": 48},
         examples=6,
     )
-    assert said[0].startswith("12 questions, 0 of them without an answer: span")
+    assert said[0].startswith(f"12 questions, 0 of them without an answer: {head}")
     train(run, tmp_path / "run")
     assert Reader.load(tmp_path / "run").answer("what was it", "the day was dull and the walk ended").best == "dull"
 
