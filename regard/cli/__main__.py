@@ -23,6 +23,7 @@ from regard.cli import (
     reach,
     report,
     score,
+    serve,
     squad,
     train,
     translate,
@@ -45,7 +46,7 @@ Examples:
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for module in (
-    *(train, finetune, tune, translate, generate, predict, ask, evaluate, score, glue, squad),
+    *(train, finetune, tune, translate, generate, predict, ask, evaluate, score, glue, squad, serve),
     *(curves, view, report, patterns, reach, about, demo),
 ):
     module.register(app)

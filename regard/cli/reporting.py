@@ -233,7 +233,7 @@ def _tags(reader: Reader, prepared: Prepared, items: Sequence[TaggedWords], asse
     """Tags of words; the loss of a sentence is that of its words together."""
     owners, predictions = prepared.examples.owners, assessment.predictions
     assert owners is not None
-    rows = torch.cat(reader.word_scores(prepared.examples)).double()
+    rows = torch.cat([scores for _, scores in reader.word_scores(prepared.examples)]).double()
     words = cross_entropy(rows, prepared.examples.labels, reduction="none")
     losses = [float(own.sum()) for own in words.split(np.diff(owners).tolist())]
     golds = [list(item.tags or ()) for item in items]

@@ -80,8 +80,6 @@ def serve(
     if int8 or bfloat16:
         round_weights(model.model, "int8" if int8 else "bfloat16")
     service = Service(model, limits, threads or torch.get_num_threads())
-    if int8:
-        typer.echo("warning: with --int8 an answer depends a little on what is computed beside it", err=True)
     if host not in LOOPBACK:
         typer.echo(f"warning: {host} can be reached by others, and nobody is asked who they are", err=True)
 

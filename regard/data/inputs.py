@@ -107,7 +107,7 @@ class LabelledBatch:
         return type(self)(self.text.to(device), self.segments.to(device), labels, self.targets)
 
 
-_OPTIONAL = ("first", "places", "owners", "may_answer")  # arrays of examples which not all tasks have
+_OPTIONAL = ("first", "places", "words", "owners", "may_answer")  # arrays of examples which not all tasks have
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +118,9 @@ class Examples:
         inputs: one input an example, or several of each.
         labels: one row an example [E, ...]; or of several inputs an example, in their order.
         first: the first input of each example, and the end of the last [E + 1]; without, one input an example.
-        places: of token-level labels: the token in its input to which each belongs [L]. Then `labels` are [L], and
-            `owners` say where those of each input begin, with the end of the last [B + 1].
+        places: of token-level labels: the token in its input to which each belongs [L]. Then `labels` are [L].
+        words: which word of its input each of these labels is of [L].
+        owners: where the labels of each input begin, with the end of the last [B + 1].
         may_answer: whether each token may be an end of an answer [N]; where a head must be told.
     """
 
@@ -127,6 +128,7 @@ class Examples:
     labels: Tensor
     first: Integers | None = None
     places: Integers | None = None
+    words: Integers | None = None
     owners: Integers | None = None
     may_answer: NDArray[np.bool_] | None = None
 

@@ -146,7 +146,7 @@ class Writer:
         else:
             write = lambda own: self._draw(own, sampling)
         lines = [
-            _Line(n, self._ids(n, text, tokens, window), self.tokenizer, tuple(stop), tokens, seeds[n])
+            Line(n, self.ids_of(n, text, tokens, window), self.tokenizer, tuple(stop), tokens, seeds[n])
             for n, text in enumerate(prompts)
         ]
         lines.sort(key=lambda line: len(line.ids))
@@ -159,7 +159,7 @@ class Writer:
         finally:
             self.model.train(training)
 
-    def _ids(self, number: int, prompt: str, tokens: int, window: bool) -> list[int]:
+    def ids_of(self, number: int, prompt: str, tokens: int, window: bool) -> list[int]:
         """The ids of a prompt."""
         ids = self.tokenizer.encode(prompt)
         if not ids:
@@ -175,7 +175,7 @@ class Writer:
         return ids
 
     @torch.inference_mode()
-    def _started(self, lines: "list[_Line]") -> tuple[Tensor, Any]:
+    def started(self, lines: "list[Line]") -> tuple[Tensor, Any]:
         """Scores [R, V] after what lines hold, and the state; of overfull ones the second half is read."""
         for line in lines:
             line.read = len(line.ids)
@@ -184,11 +184,11 @@ class Writer:
         texts = Packed.of(line.ids[-line.read :] for line in lines)
         return self.model.step(None, self.model.start(texts.to(self.device)))
 
-    def _draw(self, lines: "list[_Line]", sampling: Sampling) -> "Iterator[list[Part]]":
+    def _draw(self, lines: "list[Line]", sampling: Sampling) -> "Iterator[list[Part]]":
         """Token by token; what is new of each line after each step."""
-        scores, state = self._started(lines)
+        scores, state = self.started(lines)
         while True:
-            is_there = _is_there(lines, scores) if sampling.repetition_penalty != 1.0 else None
+            is_there = appeared(lines, scores) if sampling.repetition_penalty != 1.0 else None
             chances = torch.cat([torch.rand(1, generator=line.chance) for line in lines])
             with torch.inference_mode():
                 chosen = sampling.choose(scores, chances, is_there).tolist()
@@ -196,10 +196,10 @@ class Writer:
             going = [n for n, line in enumerate(lines) if not line.ended]
             if not going:
                 return
-            scores, lines, state = self._stepped(lines, going, state)
+            scores, lines, state = self.stepped(lines, going, state)
 
     @torch.inference_mode()
-    def _stepped(self, lines: "list[_Line]", going: list[int], state: Any) -> "tuple[Tensor, list[_Line], Any]":
+    def stepped(self, lines: "list[Line]", going: list[int], state: Any) -> "tuple[Tensor, list[Line], Any]":
         """Scores after the lines which go on, these lines, and the state; full ones are read anew."""
         full = [n for n in going if lines[n].read == self.context]
         rest = [n for n in going if n not in full]
@@ -213,13 +213,13 @@ class Writer:
                 lines[n].read += 1
             parts.append(self.model.step(tokens, state))
         if full:
-            parts.append(self._started([lines[n] for n in full]))
+            parts.append(self.started([lines[n] for n in full]))
         scores, state = parts[0]
         if len(parts) > 1:
             scores, state = torch.cat([scores, parts[1][0]]), state.join(parts[1][1])
         return scores, [lines[n] for n in rest + full], state
 
-    def _search(self, lines: "list[_Line]", beams: int, length_penalty: float) -> "Iterator[list[Part]]":
+    def _search(self, lines: "list[Line]", beams: int, length_penalty: float) -> "Iterator[list[Part]]":
         """The best hypothesis of each line, whole."""
         if not self.tokenizer.has_end:
             raise ValueError("a beam search compares texts which end, and the tokenizer has no end token")
@@ -288,7 +288,7 @@ class Writer:
 
 
 @dataclass
-class _Line:
+class Line:
     """A prompt and what has been written after it."""
 
     number: int
@@ -340,7 +340,7 @@ class _Line:
         return 0
 
 
-def _is_there(lines: list[_Line], scores: Tensor) -> Tensor:
+def appeared(lines: list[Line], scores: Tensor) -> Tensor:
     """Which tokens each line holds, [R, V]."""
     is_there = torch.zeros_like(scores, dtype=torch.bool)
     for row, line in zip(is_there, lines, strict=True):

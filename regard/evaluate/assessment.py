@@ -92,18 +92,18 @@ def _options(
 def _tags(
     reader: PackedReader, prepared: Prepared, items: Sequence[TaggedWords], progress: Progress | None
 ) -> Assessment:
-    """The tag of each word; words behind the limit of an input have the tag which says nothing, `O`, or the first."""
+    """The tag of each word; words which are not read have the tag which says nothing, `O`, or the first."""
     examples = prepared.examples
-    assert examples.owners is not None
     _require_labels(examples.labels >= 0, items)
-    rows = torch.cat(reader.word_scores(examples, progress)).double()
-    numbers, words = rows.argmax(1).tolist(), np.diff(examples.owners).tolist()
-    beyond = "O" if "O" in reader.labels else reader.labels[0]
-    predictions, place = [], 0
-    for item, count in zip(items, words, strict=True):
-        own = [reader.labels[n] for n in numbers[place : place + count]]
-        predictions.append([*own, *[beyond] * (len(item.words) - count)])
-        place += count
+    scored = reader.word_scores(examples, progress)
+    unread = "O" if "O" in reader.labels else reader.labels[0]
+    predictions = []
+    for item, (numbers, scores) in zip(items, scored, strict=True):
+        tags = [unread] * len(item.words)
+        for number, best in zip(numbers, scores.argmax(1).tolist(), strict=True):
+            tags[number] = reader.labels[best]
+        predictions.append(tags)
+    rows = torch.cat([scores for _, scores in scored]).double()
     golds = [list(item.tags or ()) for item in items]
     flat = [
         (tag, gold) for tags, own in zip(predictions, golds, strict=True) for tag, gold in zip(tags, own, strict=True)

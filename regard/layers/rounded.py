@@ -13,10 +13,15 @@ KINDS = ("int8", "bfloat16")
 
 _MARK = "weights_are_rounded"
 _ENGINES = ("x86", "fbgemm")
+_LEVELS = 63  # of 7 bits to either side: sums of 8 bits would overflow on processors without VNNI
+_PRODUCT = getattr(torch.ops.quantized, "linear_with_input_q_dq_qweight_dq_output_fp32", None)
 
 
 class Int8Linear(nn.Module):
-    """A linear layer with weights of 8 bits, scaled row by row; what enters is rounded to 7 bits when it comes."""
+    """A linear layer with weights of 8 bits, scaled row by row; what enters is rounded to 7 bits when it comes.
+
+    Each row of the input has a scale of its own, so that it is the same whatever stands beside it.
+    """
 
     def __init__(self, linear: Linear):
         super().__init__()
@@ -26,13 +31,17 @@ class Int8Linear(nn.Module):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch will replace its quantised tensors, and has no replacement yet
             rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-            self._packed = torch.ops.quantized.linear_prepack(rounded, linear.bias)
+            self._packed = torch.ops.quantized.linear_prepack(rounded, None)
+        self._bias = None if linear.bias is None else linear.bias.detach().float()
         self._outputs = len(weight)
 
     def forward(self, input: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
-        rows = input.reshape(-1, input.shape[-1])
-        result = torch.ops.quantized.linear_dynamic(rows.float(), self._packed, True)
+        rows = input.reshape(-1, input.shape[-1]).float()
+        largest = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12)
+        assert _PRODUCT is not None
+        result = _PRODUCT(rows / largest, 1 / _LEVELS, _LEVELS + 1, self._packed)
+        result = result.mul_(largest) if self._bias is None else torch.addcmul(self._bias, result, largest)
         return result.to(input.dtype).view(*input.shape[:-1], self._outputs)
 
 
@@ -64,9 +73,7 @@ def round_weights(model: nn.Module, kind: str) -> nn.Module:
     on_processor = all(parameter.device.type == "cpu" for parameter in model.parameters())
     if kind == "int8" and not on_processor:
         raise ValueError("products of 8 bits are of the processor; leave int8 away, or the model on the CPU")
-    if kind == "int8" and (
-        torch.backends.quantized.engine not in _ENGINES or not hasattr(torch.ops.quantized, "linear_prepack")
-    ):
+    if kind == "int8" and (torch.backends.quantized.engine not in _ENGINES or _PRODUCT is None):
         raise ValueError("this build of torch has no products of 8 bits for this processor; leave int8 away")
     if kind == "bfloat16" and on_processor and not has_bfloat16_products():
         raise ValueError("this processor has no products of bfloat16; leave bfloat16 away, or take int8")

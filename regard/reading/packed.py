@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -141,16 +142,22 @@ class PackedReader:
         rows = self.read(inputs, lambda text, segments: self.model(text, segments).float().cpu(), progress)
         return torch.stack(rows) if rows else torch.empty(0)
 
-    def word_scores(self, examples: Examples, progress: Progress | None = None) -> list[Tensor]:
-        """What a head of tags says of the first piece of each word, of each input: [words, C]."""
+    def word_scores(self, examples: Examples, progress: Progress | None = None) -> list[tuple[list[int], Tensor]]:
+        """What a head of tags says of the first piece of each word, of each input: numbers of words, scores [words, C].
+
+        A word without a piece, or behind the limit of the input, is not among them.
+        """
         self.require("tagging", use="tag words")
         assert examples.places is not None
+        assert examples.words is not None
         assert examples.owners is not None
         rows = self.read(
             examples.inputs, lambda text, segments: text.unpack(self.model(text, segments).float().cpu()), progress
         )
-        places, owners = torch.from_numpy(examples.places), examples.owners.tolist()
-        return [row[places[a:b]] for row, a, b in zip(rows, owners[:-1], owners[1:], strict=True)]
+        places, found = torch.from_numpy(examples.places), []
+        for row, (first, last) in zip(rows, pairwise(examples.owners.tolist()), strict=True):
+            found.append((examples.words[first:last].tolist(), row[places[first:last]]))
+        return found
 
 
 def _batches(lengths: Integers, most: int) -> Iterator[Integers]:

@@ -31,7 +31,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Tagged:
-    """The words of a sentence, the tag of each, and its probability; None of words behind the limit of an input."""
+    """The words of a sentence, the tag of each, and its probability.
+
+    None of words behind the limit of an input, and of those which the tokenizer knows nothing of, as blanks.
+    """
 
     words: tuple[str, ...]
     tags: list[str | None]
@@ -64,13 +67,14 @@ def tag(reader: PackedReader, sentences: Sequence[Sequence[str]]) -> list[Tagged
     reader.require("tagging", use="tag words")
     items = [TaggedWords(tuple(words), None) for words in sentences]
     found = []
-    for item, scores in zip(
-        items, reader.word_scores(prepare("tagging", items, (), form_of(reader)).examples), strict=True
-    ):
-        probabilities, best = scores.softmax(-1).max(-1)
-        beyond = [None] * (len(item.words) - len(best))
-        tags = [reader.labels[number] for number in best.tolist()]
-        found.append(Tagged(item.words, [*tags, *beyond], [*probabilities.tolist(), *beyond]))
+    scored = reader.word_scores(prepare("tagging", items, (), form_of(reader)).examples)
+    for item, (numbers, scores) in zip(items, scored, strict=True):
+        tags: list[str | None] = [None] * len(item.words)
+        shares: list[float | None] = [None] * len(item.words)
+        for number, row in zip(numbers, scores.softmax(-1), strict=True):
+            best = int(row.argmax())
+            tags[number], shares[number] = reader.labels[best], float(row[best])
+        found.append(Tagged(item.words, tags, shares))
     return found
 
 

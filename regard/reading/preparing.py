@@ -91,8 +91,8 @@ def _choices(items: Sequence[Choices], numbers: dict[str, int], form: Form) -> P
 
 
 def _tags(items: Sequence[TaggedWords], numbers: dict[str, int], form: Form) -> Prepared:
-    """Inputs, and the tag of each word at its first piece; words behind the limit are left out."""
-    framed, places, labels, owners, cut = [], [], [], [0], 0
+    """Inputs, and the tag of each word at its first piece; words without a piece or behind the limit are left out."""
+    framed, places, numbered, labels, owners, cut = [], [], [], [], [0], 0
     for item in items:
         ids, words = form.tokenizer.encode_words(item.words)
         room = form.longest - form.framing.added(1)
@@ -105,12 +105,14 @@ def _tags(items: Sequence[TaggedWords], numbers: dict[str, int], form: Form) -> 
                 continue
             seen = word
             places.append(lead + place)
+            numbered.append(word)
             labels.append(-1 if item.tags is None else _number(item.tags[word], numbers, item.place))
         owners.append(len(places))
     examples = Examples(
         Inputs.of(framed),
         torch.tensor(labels, dtype=torch.int64),
         places=np.array(places, np.int64),
+        words=np.array(numbered, np.int64),
         owners=np.array(owners, np.int64),
     )
     return Prepared(examples, cut)

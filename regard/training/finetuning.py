@@ -31,6 +31,7 @@ from regard.training.optimisers import scaled
 from regard.training.plan import Batch, Plan, Say, Task
 
 TRAIN = "train.safetensors"
+HEAD_DROPOUT = 0.1  # Devlin et al. 2019, appendix A.3
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ class FineTuningPlan(Plan):
 class FineTuningTask(Task):
     """The task of a run on labelled examples.
 
-    The model's table says `from`, the directory of the encoder; `head`, what stands on it; `labels`, the classes; and
-    all fields of the encoder's configuration, so that a run which was begun does not need that directory any more.
+    The model's table says `from`, the directory of the encoder; `head`, what stands on it; `labels`, the classes;
+    `head_dropout`, the dropout below the head, 0.1 where it is not said; and all fields of the encoder's configuration,
+    so that a run which was begun does not need that directory any more.
     """
 
     text, plan, unit = FineTuningText, FineTuningPlan, "examples"
@@ -104,6 +106,9 @@ class FineTuningTask(Task):
         values = dict(model)
         kind, head, labels = str(values.pop("kind", "")), values.pop("head", ""), values.pop("labels", [])
         values.pop("from", "")
+        rate = values.pop("head_dropout", HEAD_DROPOUT)
+        if not isinstance(rate, float) or not 0.0 <= rate < 1.0:
+            raise ValueError(f"model.head_dropout must be a rate in [0, 1), got {rate!r}")
         entry = entry_of(kind)
         require("model.head", head, LABELS)
         if bool(labels) != (not HEADS[head].size):
@@ -157,7 +162,8 @@ class FineTuningTask(Task):
         """An encoder of random weights, with the head."""
         model = self.run.model
         encoder = MODELS[model["kind"]].model(self.build_config())
-        return HEADS[model["head"]](encoder, model.get("labels", ()))
+        rate = model.get("head_dropout", HEAD_DROPOUT)
+        return HEADS[model["head"]](encoder, model.get("labels", ()), dropout=rate)
 
     def begin(self, model: Any, say: Say) -> None:
         """Give the encoder the weights which it was trained to before."""
@@ -167,24 +173,23 @@ class FineTuningTask(Task):
         if is_fresh:
             say(f"{folder} has no layer which sums inputs up: it begins at random")
 
+    def objective(self, model: nn.Module) -> nn.Module:
+        """What the head learns, with the lower layers frozen which are to stay; before other processes see them."""
+        objective, depth = labels_of(self.run.model["head"], model), self.build_config().depth
+        for name, parameter in objective.named_parameters():
+            if _layer(name, depth) <= self.run.plan.freeze > 0:
+                parameter.requires_grad_(False)
+        return objective
+
     def groups(self, objective: nn.Module) -> list[dict[str, Any]]:
         """The parameters by layer, each with its share of the rate; frozen ones are in none."""
-        plan, config = self.run.plan, self.build_config()
+        decay, depth = self.run.plan.layer_decay, self.build_config().depth
         layers: dict[int, list[nn.Parameter]] = {}
         for name, parameter in objective.named_parameters():
-            layer = _layer(name, config.depth)
-            if plan.freeze and layer <= plan.freeze:
-                parameter.requires_grad_(False)
-            else:
-                layers.setdefault(layer, []).append(parameter)
-        top = config.depth + 1
-        if plan.layer_decay == 1.0:
-            return [scaled(parameter for own in layers.values() for parameter in own)]
-        return [scaled(own, plan.layer_decay ** (top - layer)) for layer, own in sorted(layers.items())]
-
-    def objective(self, model: nn.Module) -> nn.Module:
-        """What the head learns."""
-        return labels_of(self.run.model["head"], model)
+            if parameter.requires_grad:
+                layers.setdefault(_layer(name, depth) if decay < 1 else 0, []).append(parameter)
+        top = max(layers)
+        return [scaled(own, decay ** (top - layer)) for layer, own in sorted(layers.items())]
 
     def batches(self, cursor: Cursor, rank: int, processes: int) -> Generator[tuple[Batch, Cursor], None, None]:
         """Batches of examples, in a new order each epoch."""
@@ -246,7 +251,8 @@ def _found(model: dict[str, Any]) -> Found:
 
 def _layer(name: str, depth: int) -> int:
     """Where a parameter stands: 0 for embeddings, 1 and so on for layers, and above them what sums up, and the head."""
-    parts = name.removeprefix("model.").split(".")
-    if parts[0] != "encoder" or parts[1] == "pooler":
+    parts = name.split(".")  # wrappers of several processes may stand before the encoder
+    if "encoder" not in parts or "pooler" in parts:
         return depth + 1
-    return int(parts[2]) + 1 if parts[1] == "blocks" else 0
+    inside = parts[parts.index("encoder") + 1 :]
+    return int(inside[1]) + 1 if inside[0] == "blocks" else 0

@@ -141,7 +141,8 @@ def test_blocks_hold_every_token_once_and_waste_little(lengths):
         for start, length, place in zip(starts.tolist(), own.tolist(), first.tolist(), strict=True):
             assert side.places[start : start + length].tolist() == list(range(place, place + length))
     needed = sum(q * k for q, k in lengths)
-    assert sum(group.size * group.queries * group.keys for group in blocks.groups) <= 2.5 * needed
+    held = sum(group.size * group.queries * group.keys for group in blocks.groups)
+    assert held <= 1.3 * needed + 2000 * len(blocks.groups)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,25 @@
+"""What the endpoints of encoders have in common: how long an input may be, and what is said of longer ones."""
+
+from collections.abc import Sequence
+
+from regard.reading.reader import Reader
+from regard.serving.uses import Asks, Use, refuse_long
+
+
+class ReadingUse(Use[Asks]):
+    """An endpoint of an encoder."""
+
+    model: Reader
+
+    def framed(self, name: str, texts: Sequence[Sequence[str]], *, truncate: bool) -> tuple[list[int], int]:
+        """Tokens which are read of each input, of a text or two, and how many are cut."""
+        ids = iter(self.model.tokenizer.encode_batch([part for parts in texts for part in parts]))
+        sizes = [sum(len(next(ids)) for _ in parts) + self.model.framing.added(len(parts)) for parts in texts]
+        return self.fitting(name, sizes, self.model.longest, truncate=truncate)
+
+    def fitting(self, name: str, sizes: list[int], longest: int, *, truncate: bool) -> tuple[list[int], int]:
+        """Tokens which are read of inputs of these sizes, and how many are cut."""
+        for place, size in enumerate(sizes):
+            if size > longest and not truncate:
+                refuse_long(f"{name}[{place}]", size, longest, ', or set "truncate": true to read it without its end')
+        return [min(size, longest) for size in sizes], sum(size > longest for size in sizes)
