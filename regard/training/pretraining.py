@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -21,11 +22,21 @@ from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import DIVISIONS, SentenceStore
 from regard.models import MODELS
 from regard.models.heads import HEADS
-from regard.models.saved import configured, entry_of
+from regard.models.saved import (
+    configured,
+    entry_of,
+    fill,
+    load_encoder,
+    load_model,
+    plain_weights,
+    read_config,
+    read_head,
+)
 from regard.objectives.loss import Memory
 from regard.objectives.masked_words import MaskedWords
 from regard.objectives.permuted_words import PermutedWords
 from regard.reading.packed import TOKENIZER
+from regard.reading.pretrained import find_model
 from regard.reading.reader import Reader
 from regard.storage.names import require
 from regard.text.kinds import ENCODERS
@@ -103,7 +114,12 @@ class PretrainingTask(Task):
         values = dict(model)
         kind, size, head = str(values.pop("kind", "")), values.pop("size", ""), str(values.pop("head", ""))
         entry = entry_of(kind)
-        if size not in entry.sizes:
+        first = str(values.pop("from", ""))
+        if first and (size or not text.load):
+            raise ValueError(f"what goes on from {first} has its size and its tokenizer: set text.load, not model.size")
+        if first and "depth" not in values:  # which a run that is begun says itself
+            values = {**_config_of(first, kind), **values}
+        if not first and size not in entry.sizes:
             raise ValueError(f"model.size must be one of {', '.join(entry.sizes)}, got {size!r}")
         is_permuted = hasattr(entry.model, "read")
         wanted = "permuted" if is_permuted else "masked" if plan.pairs == "none" else "masked-pair"
@@ -116,7 +132,8 @@ class PretrainingTask(Task):
             default = next(field.default for field in dataclasses.fields(PretrainingPlan) if field.name == name)
             if getattr(plan, name) != default:
                 raise ValueError(f"plan.{name} means nothing to {kind}; leave it out")
-        about = {**dataclasses.asdict(entry.sizes[size]), "pools": HEADS[wanted].pools, **values}
+        about = {} if first else dataclasses.asdict(entry.sizes[size])
+        about |= {"pools": HEADS[wanted].pools, **values}
         config = configured(entry.config, {**about, "vocabulary": vocabularies[0]}, "model")
         limit = getattr(config, "context", plan.context)
         if plan.context > limit:
@@ -134,8 +151,12 @@ class PretrainingTask(Task):
         """Make or open the tokenizer and the two stores of text."""
         run, folder = self.run, self.folder
         if not run.is_begun(folder):
-            (Tokenizer.load(run.text.load) if run.text.load else _train(run, say)).save(folder / TOKENIZER)
-            run.save(folder)  # last: a folder with a run.toml has its tokenizer
+            self.tokenizer = Tokenizer.load(_place(run.text.load)) if run.text.load else _train(run, say)
+            self.tokenizer.save(folder / TOKENIZER)
+            begun = run
+            if "from" in run.model:  # a run which is begun does not need the directory of its first model any more
+                begun = dataclasses.replace(run, model={**run.model, **dataclasses.asdict(self.build_config())})
+            begun.save(folder)  # last: a folder with a run.toml has its tokenizer
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
 
@@ -158,6 +179,19 @@ class PretrainingTask(Task):
     def build_model(self) -> nn.Module:
         """The encoder with its head, at its published start."""
         return HEADS[self.head](MODELS[self.run.model["kind"]].model(self.build_config()))
+
+    def begin(self, model: Any, say: Say) -> None:
+        """Go on from the weights of another model, where the run names one: its head too, if it is the same."""
+        if "from" not in self.run.model:
+            return
+        folder = find_model(self.run.model["from"])
+        if read_head(folder)[0] == self.head:
+            fill(model, plain_weights(load_model(folder)), str(folder))
+            return
+        encoder, is_fresh = load_encoder(folder, pools=HEADS[self.head].pools)
+        fill(model.encoder, plain_weights(encoder), str(folder))
+        also = ", and so does what sums inputs up" if is_fresh else ""
+        say(f"{folder} has no head for {self.head}: it begins at random{also}")
 
     def objective(self, model: nn.Module) -> nn.Module:
         """Masked or permuted words."""
@@ -231,6 +265,24 @@ class PretrainingTask(Task):
     def needs_same_processes(self) -> bool:
         """Lanes, and the memory of each, belong to a number of processes."""
         return self.head == "permuted"
+
+
+def _config_of(name: str, kind: str) -> dict[str, Any]:
+    """The configuration of a model to go on from.
+
+    Raises:
+        ValueError: if it is of another kind.
+    """
+    folder = find_model(name)
+    found, config = read_config(folder)
+    if found != kind:
+        raise ValueError(f"model.from={name!r} holds {found}, not {kind}")
+    return {key: value for key, value in dataclasses.asdict(config).items() if key not in ("pools", "vocabulary")}
+
+
+def _place(name: str) -> Path:
+    """A tokenizer's file, or the folder of a model which has one."""
+    return Path(name) if Path(name).is_file() else find_model(name)
 
 
 def _train(run: Any, say: Say) -> Tokenizer:

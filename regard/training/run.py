@@ -10,6 +10,7 @@ from typing import Any
 import tomli_w
 
 from regard.models.saved import configured, entry_of
+from regard.objectives.labels import LABELS
 from regard.recipes import recipes
 from regard.storage.files import written_whole
 from regard.storage.names import did_you_mean
@@ -25,7 +26,7 @@ RUN_FILE = "run.toml"
 TASKS: dict[str, type[Task]] = {  # by what a model reads
     "pairs": TranslationTask,
     "text": LanguageTask,
-    "inputs": PretrainingTask,  # or what follows it, from an encoder which is there
+    "inputs": PretrainingTask,  # or what follows it, where the head learns from labels
 }
 
 
@@ -149,7 +150,7 @@ def _set(table: dict[str, Any], setting: str) -> None:
 def task_of(model: dict[str, Any]) -> type[Task]:
     """What a model of a run is trained for."""
     reads = entry_of(str(model.get("kind", ""))).reads
-    return FineTuningTask if reads == "inputs" and "from" in model else TASKS[reads]
+    return FineTuningTask if reads == "inputs" and model.get("head") in LABELS else TASKS[reads]
 
 
 def build_run(table: dict[str, Any], place: str) -> Run:

@@ -3,9 +3,10 @@
 import math
 
 import pytest
-from small_encoders import BAD, GOOD, THINGS, tokenizer
+from small_encoders import BAD, GOOD, THINGS, save_reader, tokenizer
 from small_runs import outcome
 
+from regard.models.saved import load_model, plain_weights
 from regard.reading.reader import Reader
 from regard.training.loop import train
 from regard.training.run import build_run, read_run
@@ -110,3 +111,41 @@ def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, text, name):
 def test_wrong_plans_are_named(text, kind, plan, message):
     with pytest.raises(ValueError, match=message):
         planned(text, kind, **plan)
+
+
+def test_pretraining_goes_on_from_another_model_and_then_without_it(tmp_path, text):
+    small = {"dropout": 0.0, "attention_dropout": 0.0}
+    first = save_reader(tmp_path / "first", "bert", **small)
+    table = planned(text, "bert", pairs="order").table()
+    table["model"] = {"kind": "bert", "from": str(first)}
+    table["text"]["load"] = str(first)
+    run = build_run(table, "goes on")
+    train(run, tmp_path / "whole")
+    before, after = (plain_weights(load_model(folder)) for folder in (first, tmp_path / "whole"))
+    assert after["encoder.position.weight"].shape == before["position.weight"].shape
+    # ten small steps lead not far from where it began
+    near = (after["encoder.position.weight"] - before["position.weight"]).abs().max()
+    assert 0 < near < 0.05 < before["position.weight"].abs().max() + 0.05
+
+    def stop(step, loss, model):
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path / "run", on_step=stop)
+    for path in first.iterdir():
+        path.unlink()
+    train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
+    found, wanted = outcome(tmp_path / "run"), outcome(tmp_path / "whole")
+    assert [part for part in wanted if found.get(part) != wanted[part]] == []
+
+
+def test_what_goes_on_has_its_own_size_and_tokenizer(tmp_path, text):
+    first = save_reader(tmp_path / "first", "albert")
+    table = planned(text, "bert").table()
+    for model, message in (
+        ({"kind": "bert", "from": str(first), "size": "tiny"}, "set text.load, not model.size"),
+        ({"kind": "bert", "from": str(first)}, "holds albert, not bert"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build_run({**table, "model": model}, "goes on")
