@@ -21,7 +21,7 @@ from regard.attention.packing import Packed
 from regard.models.gpt2 import GPT2, GPT2Config
 from regard.models.sparse_transformer import SparseTransformer, SparseTransformerConfig
 from regard.objectives.loss import summed_loss
-from regard.training.optimisers import adamw
+from regard.training.optimisers import adamw, scaled
 
 SYMBOLS = 32  # the last one is the mark
 SAME, USUAL = "the same, dense", "GPT-2"
@@ -78,7 +78,7 @@ class Learner:
     def __init__(self, build: Callable[[], nn.Module], length: int):
         torch.manual_seed(1)
         self.model, self.half, self.spent = build().train(), length // 2, 0.0
-        self.optimiser, self.draw = adamw(self.model.parameters(), 0.0), torch.Generator().manual_seed(2)
+        self.optimiser, self.draw = adamw([scaled(self.model.parameters())], 0.0), torch.Generator().manual_seed(2)
         self.found: list[tuple[float, float]] = []  # seconds spent, and the share which was right
 
     def needs(self, seconds: float) -> bool:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from regard.training.optimisers import adamw
+from regard.training.optimisers import adamw, scaled
 
 
 def step(model: nn.Module, *, bfloat16: bool) -> Callable[[Tensor], int]:
@@ -15,7 +15,7 @@ def step(model: nn.Module, *, bfloat16: bool) -> Callable[[Tensor], int]:
     Args:
         bfloat16: under autocast, as its trainer has it.
     """
-    optimiser = adamw(model.parameters(), 0.1)
+    optimiser = adamw([scaled(model.parameters())], 0.1)
     for group in optimiser.param_groups:
         group["lr"] = 1e-4
     model.train()

@@ -49,6 +49,8 @@ class HeadProjections(Attention):
 
     def project(self, x: Tensor, first: int, last: int) -> Tensor:
         """Parts `first` up to `last` of query, key and value (0, 1, 2), as heads [B, n * H, T, K]."""
+        if not isinstance(self.projection, nn.Linear):  # its weights are rounded, and in one piece
+            return self.split(self.projection(x))[:, first * self.heads : last * self.heads]
         rows = slice(first * self.width, last * self.width)
         bias = None if self.projection.bias is None else self.projection.bias[rows]
         return self.split(product(x, self.projection.weight[rows], bias))

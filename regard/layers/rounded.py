@@ -38,10 +38,13 @@ class Int8Linear(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
         rows = input.reshape(-1, input.shape[-1]).float()
-        largest = rows.abs().amax(1, keepdim=True).clamp_(min=1e-12)
+        largest = torch.maximum(rows.amax(1, keepdim=True), rows.amin(1, keepdim=True).neg_()).clamp_(min=1e-12)
         assert _PRODUCT is not None
         result = _PRODUCT(rows / largest, 1 / _LEVELS, _LEVELS + 1, self._packed)
-        result = result.mul_(largest) if self._bias is None else torch.addcmul(self._bias, result, largest)
+        if self._bias is None:
+            result.mul_(largest)
+        else:
+            torch.addcmul(self._bias, result, largest, out=result)
         return result.to(input.dtype).view(*input.shape[:-1], self._outputs)
 
 

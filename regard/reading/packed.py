@@ -125,8 +125,8 @@ class PackedReader:
                 return compute(text.to(device), segments.to(device))
 
         try:
-            batches = list(_batches(inputs.lengths, BATCH))
             threads = torch.get_num_threads() if device.type == "cpu" else 1
+            batches = list(_batches(inputs.lengths, BATCH, threads))
             for chosen, results in zip(batches, side_by_side(work, batches, threads), strict=True):
                 found |= zip(chosen.tolist(), results, strict=True)
                 done += len(chosen)
@@ -160,9 +160,15 @@ class PackedReader:
         return found
 
 
-def _batches(lengths: Integers, most: int) -> Iterator[Integers]:
-    """Inputs, the longest first, in batches of so many tokens at most; a longer input is a batch of its own."""
-    order = np.argsort(-lengths, kind="stable")
+def _batches(lengths: Integers, most: int, threads: int) -> Iterator[Integers]:
+    """Inputs, the longest first, in batches of so many tokens at most, and of about as many for each thread.
+
+    An input which is longer is a batch of its own.
+    """
+    order, total = np.argsort(-lengths, kind="stable"), int(lengths.sum())
+    shares = threads * -(-total // (threads * most))
+    if shares:
+        most = min(most, total // shares + int(lengths.max()))
     first, total = 0, 0
     for place, length in enumerate(lengths[order].tolist()):
         if place > first and total + length > most:

@@ -268,8 +268,8 @@ class Tokenizer:
     def pieces(self, ids: Iterable[int]) -> list[str]:
         """Each id as a picture shows it.
 
-        A piece which goes on with a word is led by `·`, a space which stands alone is `␣`, a line break `⏎`, a tab `⇥`
-        and a byte of a character which is not whole `<0xE4>`; special ids show names.
+        A piece which goes on with a word is led by `·`, or by `##` in BERT; a space which stands alone is `␣`, a line
+        break `⏎`, a tab `⇥` and a byte of a character which is not whole `<0xE4>`; special ids show names.
         """
         shown, inside = [], False
         knows_spaces = isinstance(
@@ -284,8 +284,7 @@ class Tokenizer:
                 inside = False
                 continue
             text = self._text(id, token)
-            is_marked = isinstance(self._tokenizer.decoder, decoders.WordPiece) and token.startswith(CONTINUES)
-            goes_on = is_marked or (knows_spaces and inside and text[:1].isalnum())
+            goes_on = knows_spaces and inside and text[:1].isalnum()
             inside = text[-1:].isalnum()
             shown.append("·" * goes_on + (text.strip(" ") or text).translate(_SHOWN))
         return shown
@@ -298,7 +297,7 @@ class Tokenizer:
             case decoders.BPEDecoder():
                 return token.replace(WORD_END, " ")
             case decoders.WordPiece():
-                return token.removeprefix(CONTINUES)
+                return token  # which has BERT's own mark where it goes on with a word, `##`
             case decoders.ByteLevel():
                 return bytes_of(token).decode(errors="surrogateescape").translate(_LONE_BYTES)
             case _:
