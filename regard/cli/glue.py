@@ -35,7 +35,8 @@ def glue(
 
       regard glue --data glue --model hub:google-bert/bert-base-uncased --out runs/bert --submission glue.zip
     """
-    from regard.data.glue import GLUE_TASKS, settings_for
+    from regard.data.glue import GLUE_TASKS
+    from regard.data.glue_settings import settings_for
     from regard.evaluate.glue import GlueScores, over_seeds, write_submission
     from regard.models.saved import read_config
     from regard.reading.pretrained import PACKAGES, find_model
