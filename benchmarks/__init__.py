@@ -17,6 +17,10 @@ COMPARISONS = {
     "long-range": "benchmarks.long_range",
     "language-training": "benchmarks.language_training",
     "generation": "benchmarks.generation",
+    "fine-tuning": "benchmarks.encoders_training",
+    "prediction": "benchmarks.encoders_prediction",
+    "pre-training": "benchmarks.encoders_pretraining",
+    "serving": "benchmarks.serving",
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",
 }

@@ -50,9 +50,7 @@ class Material:
         Raises:
             FileNotFoundError: if it is not in the folder which REGARD_DATA names.
         """
-        folder = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / "multi30k"
-        if not folder.is_dir():
-            raise FileNotFoundError(f"no Multi30k at {folder}; set REGARD_DATA to the folder which holds multi30k/")
+        folder = data("multi30k")
 
         def pairs(name: str) -> list[tuple[str, str]]:
             sides = ((folder / f"{name}.{code}").read_text(encoding="utf-8").splitlines() for code in ("de", "en"))
@@ -67,6 +65,18 @@ class Material:
         if count * size > len(self.training):
             raise ValueError(f"{count} batches of {size} need more than the {len(self.training)} training pairs")
         return [list(self.training[number * size : (number + 1) * size]) for number in range(count)]
+
+
+def data(name: str) -> Path:
+    """The folder of real data which has this name.
+
+    Raises:
+        FileNotFoundError: if it is not in the folder which REGARD_DATA names.
+    """
+    folder = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data")) / name
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no data at {folder}; set REGARD_DATA to the folder which holds {name}/")
+    return folder
 
 
 def bucketed(batches: Sequence[Sequence[Pair]]) -> list[list[Pair]]:

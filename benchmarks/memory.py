@@ -14,16 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.material import ROOT, Material, packed, padded
 from benchmarks.measure import progress
 from benchmarks.results import Outcome, Row
 from regard.models.transformer import TransformerConfig
 
+if TYPE_CHECKING:  # a process of its own is as small as its contender
+    from regard.data.pretraining import MaskedBatch
+
 Step = Callable[[Sequence[Any]], Any]  # one training step on a batch
 OURS, PEER = "regard", "MarianMT, padded"
 OURS_OF_TEXT, PEER_OF_TEXT = "regard, of text", "GPT2LMHeadModel"
+OURS_OF_MASKED, PEER_OF_MASKED = "regard, of masked text", "BertForPreTraining"
 
 
 def compare(
@@ -108,11 +112,53 @@ def _gpt2(config: dict[str, Any]) -> Step:
     return lambda batch: step(torch.tensor(batch))
 
 
+def _masked(config: dict[str, Any]) -> Step:
+    """regard's BERT on masked sequences."""
+    from benchmarks import encoders, ours
+    from regard.models.bert import BERTConfig
+    from regard.models.heads import MaskedWordsAndPair
+    from regard.objectives.masked_words import MaskedWords
+
+    step = ours.encoder_step(MaskedWords(encoders.fresh(MaskedWordsAndPair, BERTConfig(**config))), bfloat16=False)
+    return lambda batch: step(_batch(batch))
+
+
+def _bert(config: dict[str, Any]) -> Step:
+    """BertForPreTraining on masked sequences."""
+    from benchmarks import encoders
+    from benchmarks.encoders_pretraining import padded
+    from benchmarks.peers import encoders as peers
+    from regard.models.bert import BERTConfig
+    from regard.models.heads import MaskedWordsAndPair
+
+    step = peers.step(peers.build(encoders.fresh(MaskedWordsAndPair, BERTConfig(**config))), bfloat16=False)
+    return lambda batch: step(padded(_batch(batch)))
+
+
+def listed(batch: "MaskedBatch") -> list[list[int]]:
+    """A masked batch as plain numbers: ids, lengths, and the other parts in their order."""
+    text, *others = batch.parts
+    return [part.tolist() for part in (text.tokens, text.lengths, *others)]
+
+
+def _batch(lists: Sequence[list[int]]) -> "MaskedBatch":
+    """The reverse of `listed`."""
+    import torch
+
+    from regard.attention.packing import Packed
+    from regard.data.pretraining import MaskedBatch
+
+    tokens, lengths, *others = map(torch.tensor, lists)
+    return MaskedBatch(Packed(tokens, lengths), *others)
+
+
 STEPS: dict[str, Callable[[dict[str, Any]], Step]] = {
     OURS: _translation,
     PEER: _marian,
     OURS_OF_TEXT: _text,
     PEER_OF_TEXT: _gpt2,
+    OURS_OF_MASKED: _masked,
+    PEER_OF_MASKED: _bert,
 }
 
 

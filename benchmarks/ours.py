@@ -8,10 +8,14 @@ from torch import nn
 
 from benchmarks.peers.training import SMOOTHING
 from regard.attention.packing import Packed
+from regard.data.inputs import LabelledBatch
+from regard.data.pretraining import MaskedBatch
 from regard.objectives.next_token import NextToken
 from regard.objectives.translation import Translation
 from regard.training import precision
-from regard.training.optimisers import adam, adamw
+from regard.training.optimisers import adam, adamw, bert, scaled
+
+EncoderBatch = LabelledBatch | MaskedBatch
 
 
 def step(model: nn.Module, *, bfloat16: bool, rate: float = 1e-4, warmup: int = 1) -> Callable[[Packed, Packed], int]:
@@ -22,7 +26,7 @@ def step(model: nn.Module, *, bfloat16: bool, rate: float = 1e-4, warmup: int = 
         rate: after `warmup` steps, to which it rises evenly.
     """
     objective = Translation(model, smoothing=SMOOTHING).train()
-    optimiser = adam(model.parameters())
+    optimiser = adam([scaled(model.parameters())])
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda number: rate * min(1.0, (number + 1) / warmup))
 
     def run(source: Packed, target: Packed) -> int:
@@ -44,7 +48,7 @@ def language_step(model: nn.Module, *, bfloat16: bool) -> Callable[[Packed], int
         bfloat16: as its trainer has it.
     """
     objective = NextToken(model).train()
-    optimiser = adamw(model.parameters(), 0.1)
+    optimiser = adamw([scaled(model.parameters())], 0.1)
     for group in optimiser.param_groups:
         group["lr"] = 1e-4
 
@@ -55,5 +59,31 @@ def language_step(model: nn.Module, *, bfloat16: bool) -> Callable[[Packed], int
         optimiser.step()
         optimiser.zero_grad()
         return loss.tokens
+
+    return run
+
+
+def encoder_step(objective: nn.Module, *, bfloat16: bool, clip: float = 1.0) -> Callable[[EncoderBatch], int]:
+    """A function from a batch to its examples, which takes one optimiser step as an encoder's run does.
+
+    Args:
+        objective: around the model.
+        bfloat16: as its trainer has it.
+        clip: the gradient to this norm.
+    """
+    objective.train()
+    optimiser = bert([scaled(objective.parameters())], 0.01)
+    for group in optimiser.param_groups:
+        group["lr"] = 5e-5
+
+    def run(batch: EncoderBatch) -> int:
+        with precision.bfloat16("cpu") if bfloat16 else nullcontext():
+            loss = objective(*batch.parts)
+        (loss.total / batch.targets).backward()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
+        torch.nn.utils.clip_grads_with_norm_(objective.parameters(), clip, norm)
+        optimiser.step()
+        optimiser.zero_grad()
+        return len(batch)
 
     return run

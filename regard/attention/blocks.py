@@ -12,15 +12,21 @@ from torch import Tensor
 
 from regard.attention.fused import additive
 
-# A group may hold this many times the scores that its sequences need; more groups save scores and cost calls.
-_WASTE = 2.5
+# A group may hold this many times the scores a head that its sequences need, and so many more as its calls cost.
+_WASTE, _CALLS = 1.3, 2000
 
 
 class Blocks:
-    """Pairs of packed sequences (queries and keys), cut into groups of like length."""
+    """Pairs of packed sequences (queries and keys), cut into groups of like length.
 
-    def __init__(self, query_lengths: Tensor, key_lengths: Tensor):
-        members = _groups(query_lengths, key_lengths)
+    Args:
+        query_lengths: of each pair.
+        key_lengths: of each pair.
+        calls: scores a head which take as long as the calls for one more group.
+    """
+
+    def __init__(self, query_lengths: Tensor, key_lengths: Tensor, calls: int = _CALLS):
+        members = _groups(query_lengths, key_lengths, calls)
         self.queries = Side(query_lengths, members)
         self.keys = self.queries if key_lengths is query_lengths else Side(key_lengths, members)
         self.groups = [
@@ -122,7 +128,7 @@ class Group:
         return {}
 
 
-def _groups(query_lengths: Tensor, key_lengths: Tensor) -> list[Tensor]:
+def _groups(query_lengths: Tensor, key_lengths: Tensor, calls: int) -> list[Tensor]:
     """Cut the sequences, sorted by length, into groups whose padded blocks waste little."""
     pairs = list(zip(query_lengths.tolist(), key_lengths.tolist(), strict=True))
     order = sorted(range(len(pairs)), key=lambda n: max(pairs[n]))
@@ -130,7 +136,7 @@ def _groups(query_lengths: Tensor, key_lengths: Tensor) -> list[Tensor]:
     for n in order:
         area = pairs[n][0] * pairs[n][1]
         block = (max(longest[0], pairs[n][0]), max(longest[1], pairs[n][1]))
-        if members and block[0] * block[1] * (len(members) + 1) > _WASTE * (needed + area):
+        if members and block[0] * block[1] * (len(members) + 1) > _WASTE * (needed + area) + calls:
             groups.append(members)
             members, needed, block = [], 0, pairs[n]
         members, needed, longest = [*members, n], needed + area, block

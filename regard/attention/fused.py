@@ -20,7 +20,9 @@ def dropped(x: Tensor, rate: float) -> Tensor:
     count = min(round(rate * _LEVELS), _LEVELS - 1)
     words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = words.view(torch.int16)[: x.numel()].view(x.shape)
-    return (x * (bits >= count - _LEVELS // 2)).mul_(_LEVELS / (_LEVELS - count))
+    # by numbers torch multiplies several times faster than by booleans
+    keeps = (bits >= count - _LEVELS // 2).view(torch.int8)
+    return (x * keeps).mul_(_LEVELS / (_LEVELS - count))
 
 
 def fused(

@@ -47,7 +47,7 @@ def info(
 
     from regard.attention.record import attentions
     from regard.decoding.translator import Translator
-    from regard.models.saved import entry_of, load_model, plain_weights, read_config
+    from regard.models.saved import entry_of, load_model, plain_weights, read_config, read_head
     from regard.training.checkpoint import checkpoints, read_state
     from regard.training.run import RUN_FILE, read_run
 
@@ -64,6 +64,11 @@ def info(
         "parameters": sum(weight.numel() for weight in weights.values()),
         "parameters_by_part": groups,
     }
+    if entry_of(kind).reads == "inputs":
+        head, labels = read_head(folder)
+        about["head"] = head or "none"
+        if labels:
+            about["labels"] = ", ".join(labels)
     if translator is not None:
         about["vocabularies"] = {"source": translator.source.size, "target": translator.target.size}
     try:

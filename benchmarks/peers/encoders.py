@@ -1,0 +1,57 @@
+"""Hugging Face's encoders with regard's weights, and the training step of its Trainer."""
+
+import os
+from collections.abc import Callable
+from tempfile import TemporaryDirectory
+
+import torch
+import transformers
+from torch import Tensor, nn
+
+from regard.models.heads import Head
+from regard.models.saved import save_model
+
+Batch = dict[str, Tensor]
+
+
+def build(model: Head) -> transformers.PreTrainedModel:
+    """The class of Transformers for the same encoder and head, with the same weights; its attention is its default."""
+    with TemporaryDirectory() as folder:
+        save_model(model, folder)
+        kind = getattr(transformers, transformers.AutoConfig.from_pretrained(folder).architectures[0])
+        return kind.from_pretrained(folder)
+
+
+def step(model: transformers.PreTrainedModel, *, bfloat16: bool, clip: float = 1.0) -> Callable[[Batch], int]:
+    """A function from a padded batch with its labels to examples, which takes one step of a Trainer.
+
+    It is what `Trainer.train` does between two batches, in its order, with its default optimiser and schedule; but for
+    its logs and checkpoints.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    with TemporaryDirectory() as folder:
+        arguments = transformers.TrainingArguments(
+            folder, use_cpu=True, bf16=bfloat16, max_grad_norm=clip, max_steps=1 << 20, report_to=[], disable_tqdm=True
+        )
+        trainer = transformers.Trainer(model, arguments)
+    trainer.create_optimizer()
+    prepared, trainer.optimizer = trainer.accelerator.prepare(trainer.model, trainer.optimizer)
+    trainer.create_scheduler(num_training_steps=arguments.max_steps)
+    trainer.model_wrapped, trainer.current_gradient_accumulation_steps = prepared, 1
+
+    def run(batch: Batch) -> int:
+        trainer.training_step(prepared, dict(batch))
+        trainer.accelerator.clip_grad_norm_(prepared.parameters(), clip)
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+        prepared.zero_grad()
+        return len(batch["input_ids"])
+
+    return run
+
+
+@torch.inference_mode()
+def scores(model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
+    """Scores of a padded batch, [B, C], or of starts and ends, [B, T] each."""
+    found = model(**batch)
+    return (found.logits,) if "logits" in found else (found.start_logits, found.end_logits)
