@@ -1,7 +1,6 @@
 """What the comparisons of encoders share: models, and inputs of real length, packed for regard and padded for peers."""
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +53,6 @@ def fresh(head: type[Head], config: BERTConfig | XLNetConfig) -> Head:
 def headed(head: type[Head], encoder: Any) -> Head:
     """What stands on the encoder, of two classes where it has classes."""
     return head(encoder, () if head.size else LABELS)
-
-
-def copied(model: Head) -> Head:
-    """The same weights in a model of its own."""
-    return deepcopy(model)
 
 
 def form(model: Head, longest: int = 128) -> Form:

@@ -137,8 +137,8 @@ def _bert(config: dict[str, Any]) -> Step:
 
 def listed(batch: "MaskedBatch") -> list[list[int]]:
     """A masked batch as plain numbers: ids, lengths, and the other parts in their order."""
-    text, *others = batch.parts
-    return [part.tolist() for part in (text.tokens, text.lengths, *others)]
+    parts: list[Any] = [batch.text.tokens, batch.text.lengths, *batch.parts[1:]]
+    return [part.tolist() for part in parts]
 
 
 def _batch(lists: Sequence[list[int]]) -> "MaskedBatch":

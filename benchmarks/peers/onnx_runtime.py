@@ -41,7 +41,7 @@ def export(model: transformers.PreTrainedModel, path: Path) -> None:
     Raises:
         RuntimeError: if a layer was not fused, for then it would be slower than it need be.
     """
-    before, size = model.config._attn_implementation, model.config
+    before, size = model.config._attn_implementation or "sdpa", model.config
     ids = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 0]])
     example = (ids, torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]), torch.tensor([[0, 0, 1, 1], [0, 0, 0, 0]]))
     outputs = [f"scores_{number}" for number in range(len(_Scores(model)(*example)))]
@@ -88,7 +88,7 @@ def load(path: Path, *, threads: int) -> onnxruntime.InferenceSession:
 
 def scores(session: onnxruntime.InferenceSession, batch: dict[str, Tensor]) -> tuple[np.ndarray, ...]:
     """Scores of a padded batch, [B, C], or of starts and ends, [B, T] each."""
-    return tuple(session.run(None, {name: batch[name].numpy() for name in NAMES}))
+    return tuple(map(np.asarray, session.run(None, {name: batch[name].numpy() for name in NAMES})))
 
 
 @contextlib.contextmanager
