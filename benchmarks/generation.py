@@ -25,6 +25,7 @@ from benchmarks.peers import gpt2
 from benchmarks.results import Outcome, Row
 from regard.attention.packing import Packed
 from regard.decoding.writer import Writer
+from regard.layers.linear import has_bfloat16_products
 from regard.layers.rounded import round_weights
 from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config
 from regard.models.transformer_xl import TRANSFORMER_XL_SIZES, TransformerXL, TransformerXLConfig
@@ -44,7 +45,7 @@ def compare(
     tokens: int = 64,
     tokenizer: Tokenizer | None = None,
 ) -> Outcome:
-    """One prompt in three precisions, many prompts, and Transformer-XL.
+    """One prompt in each precision which the processor has, many prompts, and Transformer-XL.
 
     Args:
         memory: of the Transformer-XL which attends to `reach` positions.
@@ -57,7 +58,9 @@ def compare(
     one, several = _prompts(tokenizer, [32]), _prompts(tokenizer, [4 + 4 * n % 125 for n in range(0, 32)])
     rows: list[Row] = []
     workload: Workload | None = None
-    for precision in ("float32", "bfloat16", "int8"):
+    for precision in TARGETS:
+        if precision == "bfloat16" and not has_bfloat16_products():
+            continue
         ours = _copied(model)
         theirs = gpt2.build(model)
         if precision == "bfloat16":

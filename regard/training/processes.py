@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed
 from accelerate import Accelerator
+from accelerate.state import is_initialized
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -42,7 +43,9 @@ class Processes:
     def __init__(self):
         launched = int(os.environ.get("WORLD_SIZE", "1"))
         self.accelerator = Accelerator(
-            mixed_precision="no",  # the plan says where to compute in bfloat16, not the launcher
+            # The plan says where to compute in bfloat16, not the launcher. Accelerate keeps one setting for a program:
+            # what a Trainer of Transformers has set before stays, and moves nothing where one process trains.
+            mixed_precision=None if launched == 1 and is_initialized() else "no",
             cpu=not torch.accelerator.is_available(),
             kwargs_handlers=[
                 InitProcessGroupKwargs(timeout=PATIENCE),
@@ -77,6 +80,8 @@ class Processes:
 
     def hold(self, objective: nn.Module) -> nn.Module:
         """The objective on the device: as it is, replicated or sharded. Optimisers are made after this."""
+        if self.count == 1:
+            return objective.to(self.device)
         if not self.shards:
             return self.accelerator.prepare_model(objective)
         objective.to(self.device)

@@ -9,6 +9,8 @@ from itertools import islice
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from small_runs import NARROW, outcome, small
 
@@ -270,6 +272,20 @@ def test_validation_skips_what_training_may_skip(tmp_path):
 def test_two_runs_of_different_precision_follow_each_other(tmp_path):
     for precision in ("float32", "bfloat16", "float32"):
         train(small(steps=1, precision=precision), tmp_path / f"{precision}{len(list(tmp_path.iterdir()))}")
+
+
+def test_a_trainer_of_transformers_which_ran_before_moves_nothing(tmp_path):
+    accelerate_state = AcceleratorState._shared_state.copy()
+    try:
+        for name, theirs in (("before", "no"), ("after", "bf16")):
+            AcceleratorState._reset_state()
+            Accelerator(mixed_precision=theirs, cpu=True)
+            train(small(steps=2), tmp_path / name)
+    finally:
+        AcceleratorState._shared_state.clear()
+        AcceleratorState._shared_state.update(accelerate_state)
+    before, after = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("before", "after"))
+    assert before == after
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(tmp_path):
