@@ -93,7 +93,7 @@ class PackedReader:
 
     def round_weights(self, kind: str) -> None:
         """Round weights to `int8` or `bfloat16`, to be used only; see `regard.layers.rounded`."""
-        round_weights(self.model, kind)
+        round_weights(self.model, kind, has_many_rows=True)
 
     def frame(self, texts: Texts, longest: int | None = None) -> tuple[Inputs, int]:
         """Texts and pairs as inputs, and how many had to be cut to `longest` tokens."""

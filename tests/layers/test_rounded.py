@@ -10,7 +10,7 @@ from regard.attention.packing import Packed
 from regard.decoding.writer import Writer
 from regard.layers import rounded as module
 from regard.layers.linear import Linear, has_bfloat16_products
-from regard.layers.rounded import Bfloat16Linear, Int8Linear, round_weights
+from regard.layers.rounded import Bfloat16Linear, Int8Linear, Int8LinearOfManyRows, round_weights
 from regard.text.tokenizer import Tokenizer
 
 needs_bfloat16 = pytest.mark.skipif(not has_bfloat16_products(), reason="this processor has no products of bfloat16")
@@ -24,6 +24,16 @@ def test_rounded_weights_are_within_a_half_step():
     steps = layer.weight.abs().amax(1) / 127
     error = (rounded(x) - layer(x)).abs()
     assert (error <= 0.5 * steps + 0.01 * layer.weight.abs().amax(1)).all()  # and the 7 bits of what enters
+
+
+@pytest.mark.skipif(not hasattr(torch.ops.onednn, "qlinear_pointwise"), reason="this build of torch has no oneDNN")
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_products_of_many_rows_are_the_same_sums(has_bias):
+    torch.manual_seed(0)
+    layer = Linear(192, 80, has_bias)
+    few, many = Int8Linear(layer), Int8LinearOfManyRows(layer)
+    for x in (torch.randn(1, 192), torch.randn(40, 3, 192).transpose(0, 1), torch.zeros(2, 192)):
+        assert_close(many(x), few(x), atol=1e-6, rtol=1e-5)  # whole numbers, scaled in another order
 
 
 @pytest.mark.parametrize("name", WRITING)
