@@ -41,7 +41,7 @@ class Seen:
 
     ids: list[int]
     segments: list[int]
-    output: Any
+    output: Tensor
     maps: Maps
 
 
@@ -183,17 +183,19 @@ def _masks(reader: PackedReader, inputs: Sequence[Input], *, best: int = 5) -> I
 
 
 def _see(reader: PackedReader, inputs: Inputs, place: int = 0, rows: list[int] | None = None) -> Seen:
-    """Record the model at one of the inputs; `rows` are the places for which a head of masked words is asked."""
+    """Record the model at one of the inputs; `rows` are the places for which a head of masked words is asked.
+
+    A head of spans is left out: what it says has been told of all windows of a context already.
+    """
     read, segments = inputs.packed(np.array([place]))
     text, kinds = read.to(reader.device), segments.to(reader.device)
     with watching(reader.model) as maps:
-        if not reader.head or rows == []:
+        if not reader.head or reader.head in SPANS or rows == []:
             output = reader.encoder.hidden(text, kinds)
         elif rows is not None:
             output = reader.model(text, kinds, torch.tensor(rows)).float().cpu()
         else:
-            output = reader.model(text, kinds)
-            output = output.float().cpu() if isinstance(output, Tensor) else output
+            output = reader.model(text, kinds).float().cpu()
     return Seen(read.tokens.tolist(), segments.tolist(), output, maps)
 
 

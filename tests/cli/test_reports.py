@@ -15,13 +15,13 @@ from regard.cli.reporting import report_run
 from regard.data.table import Table
 from regard.evaluate.assessment import assess
 from regard.reading.predicting import form_of
-from regard.reading.preparing import prepare
+from regard.reading.preparing import SPANS, prepare
 from regard.reading.reader import Reader
 from regard.training.finetuning import items_of
 from regard.training.loop import train
 from regard.training.planning import Wishes, plan_finetuning, source_of
 
-HEADS = ["classification", "regression", "choice", "tagging", "span"]
+HEADS = ["classification", "regression", "choice", "tagging", "span", "conditional-span"]
 
 
 def run(*arguments):
@@ -34,7 +34,7 @@ def run(*arguments):
 
 def examples(folder: Path, head: str) -> Path:
     """A file of twelve examples, some of which have no sense, so that something is wrong."""
-    suffix = {"tagging": "conll", "span": "json", "choice": "jsonl"}.get(head, "csv")
+    suffix = {"tagging": "conll", "choice": "jsonl", **dict.fromkeys(SPANS, "json")}.get(head, "csv")
     path = folder / f"{head}.{suffix}"
     if head == "classification":
         return write_reviews(path, 24)
@@ -73,8 +73,8 @@ def trained(request, tmp_path_factory):
     bert, path = save_reader(place / "bert"), examples(place, request.param)
     source = source_of(str(path), "", {})
     wishes = Wishes(1.0, text={"longest": 32}, plan={"examples": 4, "rate": 3e-3})
-    validation = source_of(str(path), "", {} if request.param != "span" else {"share": (0.0, 1.0)})
-    if request.param == "span":
+    validation = source_of(str(path), "", {"share": (0.0, 1.0)} if request.param in SPANS else {})
+    if request.param in SPANS:
         source = source_of(str(path), "", {"share": (0.0, 0.99)})
     elif request.param in ("classification", "regression", "choice"):
         validation = Table(str(path), count=12)
@@ -103,7 +103,7 @@ def test_the_measures_and_losses_of_a_report_are_those_of_the_model(trained, tmp
     prepared = prepare(head, items, reader.labels, form_of(reader))
     measures = assess(reader, prepared, items).measures
     for name, value in measures.items():
-        shown = f"{value:.2f} %" if head == "span" and name != "nats" else f"{value:.4f}"
+        shown = f"{value:.2f} %" if head in SPANS and name != "nats" else f"{value:.4f}"
         assert f"<dd>{shown}</dd>" in text
     losses = losses_in(text)
     assert len(losses) == len(items)
@@ -116,8 +116,8 @@ def test_a_report_shows_what_its_task_has(trained, tmp_path):
     folder, path, head = trained
     text = page(folder, tmp_path / "report.html")
     parts = re.findall(r'<section id="(\w+)"><h2>', text)
-    own = {"regression": ["numbers"], "choice": [], "span": ["classes", "lengths"]}.get(head, ["classes"])
-    assert parts == ["measures", "curves", *own, "cases", "about"]
+    own = {"regression": ["numbers"], "choice": [], **{head: ["classes", "lengths"] for head in SPANS}}
+    assert parts == ["measures", "curves", *own.get(head, ["classes"]), "cases", "about"]
     assert str(path) in unescape(text)
     blocks = re.findall(r'class="example">(.*?)</script>', text, re.DOTALL)
     assert len(blocks) == 10 == len(re.findall("<summary>Attention", text))
@@ -172,7 +172,7 @@ GIVEN = {
     "regression": ("--text", "the film", "--pair", "was good"),
     "choice": ("--text", "the film", "--pair", "good", "--pair", "bad"),
     "tagging": ("--text", "the film ended"),
-    "span": ("--question", "what was it", "--context", "the day was dull and the walk ended"),
+    **dict.fromkeys(SPANS, ("--question", "what was it", "--context", "the day was dull and the walk ended")),
 }
 
 
