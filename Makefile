@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test check benchmarks clean
+.PHONY: help install demo test check benchmarks lessons clean
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ check: install   ## format, lint and types
 
 benchmarks: install  ## speed and memory beside the peers, in one run
 	$(BIN)/python -m benchmarks
+
+lessons: install ## run all lessons, make notebooks of them, and build the site in build/site
+	$(BIN)/python lessons/publish.py
 
 clean:           ## remove the environment and what the demo made
 	rm -rf $(VENV) runs build *.egg-info
