@@ -22,17 +22,20 @@ from regard.reading.preparing import Items, Prepared
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """Measures by name, the loss in nats an example among them, and what was predicted of each example.
+    """Measures by name, the loss in nats among them; and of each example what was predicted, and how far it is wrong.
 
     Args:
         measures: from 0 to 1, but for nats and errors; those of questions in per cent.
         predictions: a class, a number, the number of an option, tags, or the answers to a question, best first.
-        scores: of each class, [E, C]; where the model has classes for whole inputs.
+        losses: in nats, or the squared error of a number; a sentence has the sum over its words, a question the mean
+            over its windows, as in training.
+        probabilities: of the classes or of the options, [C] an example; where the head chooses one of them.
     """
 
     measures: dict[str, float]
     predictions: Sequence[Any]
-    scores: Tensor | None = None
+    losses: Sequence[float]
+    probabilities: Sequence[Tensor] = ()
 
 
 def assess(reader: PackedReader, prepared: Prepared, items: Items, progress: Progress | None = None) -> Assessment:
@@ -60,8 +63,10 @@ def _classes(
     names = ["accuracy", "macro_f1", "matthews", *(["f1"] if len(reader.labels) == 2 else [])]
     truths = [reader.labels[n] for n in golds.tolist()]
     found = measure_classes(names, predictions, truths, labels=reader.labels, positive=reader.labels[-1])
-    measures = {"nats": float(cross_entropy(scores.double(), golds)), **{name: found[name] for name in names}}
-    return Assessment(measures, predictions, scores)
+    scores = scores.double()
+    measures = {"nats": float(cross_entropy(scores, golds)), **{name: found[name] for name in names}}
+    losses = cross_entropy(scores, golds, reduction="none").tolist()
+    return Assessment(measures, predictions, losses, scores.softmax(-1).unbind())
 
 
 def _numbers(
@@ -71,8 +76,11 @@ def _numbers(
     scores, golds = reader.scores(prepared.examples.inputs, progress), prepared.examples.labels
     _require_labels(~golds.isnan(), items)
     names = ("pearson", "spearman", "mean_squared_error", "mean_absolute_error")
-    found = measure_numbers(names, scores.tolist(), golds.tolist())
-    return Assessment({"nats": found["mean_squared_error"], **{name: found[name] for name in names}}, scores.tolist())
+    predictions, truths = scores.tolist(), golds.tolist()
+    found = measure_numbers(names, predictions, truths)
+    losses = [(true - predicted) ** 2 for true, predicted in zip(truths, predictions, strict=True)]
+    measures = {"nats": found["mean_squared_error"], **{name: found[name] for name in names}}
+    return Assessment(measures, predictions, losses)
 
 
 def _options(
@@ -84,9 +92,10 @@ def _options(
     _require_labels(golds >= 0, items)
     groups = reader.scores(prepared.examples.inputs, progress).double().split(np.diff(first).tolist())
     chosen = [int(group.argmax()) for group in groups]
-    nats = -sum(float(group.log_softmax(0)[gold]) for group, gold in zip(groups, golds.tolist(), strict=True))
+    losses = [-float(group.log_softmax(0)[gold]) for group, gold in zip(groups, golds.tolist(), strict=True)]
     right = sum(one == gold for one, gold in zip(chosen, golds.tolist(), strict=True))
-    return Assessment({"nats": nats / len(golds), "accuracy": right / len(golds)}, chosen)
+    measures = {"nats": sum(losses) / len(golds), "accuracy": right / len(golds)}
+    return Assessment(measures, chosen, losses, [group.softmax(0) for group in groups])
 
 
 def _tags(
@@ -94,6 +103,7 @@ def _tags(
 ) -> Assessment:
     """The tag of each word; words which are not read have the tag which says nothing, `O`, or the first."""
     examples = prepared.examples
+    assert examples.owners is not None
     _require_labels(examples.labels >= 0, items)
     scored = reader.word_scores(examples, progress)
     unread = "O" if "O" in reader.labels else reader.labels[0]
@@ -114,7 +124,8 @@ def _tags(
     }
     if all(label == "O" or label[:2] in ("B-", "I-", "E-", "S-") for label in reader.labels):
         measures["entity_f1"] = entity_scores(predictions, golds).all.f1
-    return Assessment(measures, predictions)
+    words = cross_entropy(rows, examples.labels, reduction="none").split(np.diff(examples.owners).tolist())
+    return Assessment(measures, predictions, [float(own.sum()) for own in words])
 
 
 def _spans(
@@ -125,15 +136,19 @@ def _spans(
     best, odds = ({id: getattr(one, name) for id, one in answers.ranked.items()} for name in ("best", "null_odds"))
     found = score(items, best if all(item.answers for item in items) else decided(answers.ranked))
     optimistic = score(items, best, odds).best
-    spans = prepared.examples.labels.tolist()
-    known = [span_nats(shares, span) for shares, span in zip(answers.shares, spans, strict=True) if span[0] >= 0]
-    measures = {"nats": sum(known) / max(1, len(known)), "exact": found.all.exact, "f1": found.all.f1}
+    known: dict[str, list[float]] = {item.id: [] for item in items}
+    for window, shares, span in zip(prepared.windows, answers.shares, prepared.examples.labels.tolist(), strict=True):
+        if span[0] >= 0:
+            known[window.question.id].append(_span_nats(shares, span))
+    nats = [one for own in known.values() for one in own]
+    measures = {"nats": sum(nats) / max(1, len(nats)), "exact": found.all.exact, "f1": found.all.f1}
     if optimistic is not None:
         measures["best_f1"] = optimistic.f1
-    return Assessment(measures, [answers.ranked[item.id] for item in items])
+    losses = [sum(own) / max(1, len(own)) for own in known.values()]
+    return Assessment(measures, [answers.ranked[item.id] for item in items], losses)
 
 
-def span_nats(shares: tuple[Tensor, Tensor], span: Sequence[int]) -> float:
+def _span_nats(shares: tuple[Tensor, Tensor], span: Sequence[int]) -> float:
     """Nats of a span's start and end, the mean of both; what has no probability at all counts as one in a million."""
     return -sum(math.log(max(float(side[gold]), 1e-6)) for side, gold in zip(shares, span, strict=True)) / 2
 

@@ -6,11 +6,12 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from small_encoders import THINGS, save_reader, write_reviews
 from typer.testing import CliRunner
 
-from regard.cli import report, view
+from regard.cli import report, reporting, view
 from regard.cli.reporting import report_run
 from regard.data.table import Table
 from regard.evaluate.assessment import assess
@@ -123,6 +124,28 @@ def test_a_report_shows_what_its_task_has(trained, tmp_path):
     assert len(blocks) == 10 == len(re.findall("<summary>Attention", text))
     for block in map(json.loads, blocks):
         assert len(block["drawings"]) == 2
+
+
+def test_a_report_computes_every_token_once(trained, tmp_path, monkeypatch):
+    folder, path, head = trained
+    monkeypatch.setattr(reporting, "PICTURES", 0)  # which are computed with their attention, each by itself
+    read = []
+
+    def count(module, given):
+        """Note the tokens of a forward pass, where they are embedded."""
+        if isinstance(module, torch.nn.Embedding) and module.num_embeddings == vocabulary:
+            read.append(given[0].numel())
+
+    reader = Reader.load(folder)
+    vocabulary = reader.model.config.vocabulary
+    items = items_of({"head": head, "labels": reader.labels}, source_of(str(path), "", {}))
+    tokens = len(prepare(head, items, reader.labels, form_of(reader)).examples.inputs.ids)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        page(folder, tmp_path / "report.html", str(path))
+    finally:
+        hook.remove()
+    assert sum(read) == tokens
 
 
 def test_a_report_says_what_was_trained(trained, tmp_path):
