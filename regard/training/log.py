@@ -3,9 +3,10 @@
 import json
 import math
 import os
+import sys
 import time
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, Self
 
 from rich.console import Console
@@ -14,6 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from regard.storage.files import written_whole
 
 MEASURES = "measures.jsonl"
+
+# TensorBoard's own switch: without it the writer starts all of TensorFlow where that is installed, and uses none of it
+sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
 
 
 class Log:
