@@ -38,4 +38,4 @@ lessons: install ## run all lessons, make notebooks of them, and build the site 
 	$(BIN)/python lessons/publish.py
 
 clean:           ## remove the environment and what the demo made
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs build *.egg-info lessons/*.ipynb

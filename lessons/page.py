@@ -34,6 +34,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
     from regard.visualise.maps import Example
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -275,6 +276,7 @@ def heat(
         corner: what rows and columns are, such as "query, key".
     """
     import numpy as np
+
     from regard.visualise.figures import blues
 
     cells = np.asarray(matrix, dtype=float)
