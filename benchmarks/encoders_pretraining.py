@@ -4,9 +4,9 @@ Tokens a second of forward, backward, clipping and optimiser of BERT-base, with 
 hidden words and next sentences of WikiText-2: pairs of texts of 128 tokens at most, as regard makes them by BERT's own
 rules, of which 15 % are to be found. regard packs them, and computes scores of words only where one is hidden; its peer
 is BertForPreTraining in the step of Hugging Face's Trainer, on the same sequences, padded to the longest of a batch.
-Both sides start from the same weights, drawn at random. bfloat16 is what both trainers have of it; where the processor
-has no bfloat16 products, batches are smaller, since the peer's backward pass takes minutes otherwise. Memory is the
-peak of four steps in float32, each side in a process of its own.
+Both sides start from the same weights, drawn at random. bfloat16 is what both trainers have of it, and is measured
+where the processor has products of it: elsewhere the peer's steps take minutes. Memory is the peak of four steps in
+float32, each side in a process of its own.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ UNKNOWN = -100  # the label of a token which is not to be found, of Transformers
 def compare(
     *, seconds: float, config: BERTConfig = BERT_SIZES["base"], tokens: int = 32 * LENGTH, batches: int = 4
 ) -> Outcome:
-    """Both precisions, and memory.
+    """Each precision which the processor has, and memory.
 
     Args:
         tokens: of a batch at most.
@@ -53,11 +53,11 @@ def compare(
     rows: list[Row] = []
     profiled: Workload | None = None
     for bfloat16 in (False, True):
-        # products of bfloat16 without hardware are about a hundred times slower in the backward pass
-        small = bfloat16 and not has_bfloat16_products()
+        if bfloat16 and not has_bfloat16_products():
+            continue
         torch.manual_seed(1)
         model = encoders.fresh(MaskedWordsAndPair, config)
-        workloads = contenders(model, drawn(LENGTH, 1) if small else parts, bfloat16=bfloat16)
+        workloads = contenders(model, parts, bfloat16=bfloat16)
         profiled = profiled or workloads[0]
         work = "bfloat16" if bfloat16 else "float32"
         speeds = alternate(work, workloads, seconds=seconds)

@@ -486,7 +486,7 @@ class TestEncodersOnRealText:
         own = config if kind == "bert" else XLNetConfig(width=16, depth=1, heads=2, hidden=32)
         models = {"tiny": lambda: encoders.fresh(Classifier, own)}
         outcome = encoders_training.compare(seconds=0, models=models, work=[("tiny", "MRPC")], batches=1)
-        assert [row.peer for row in outcome.rows] == [encoders_training.PEER] * 2
+        assert [row.peer for row in outcome.rows] == [encoders_training.PEER] * (1 + has_bfloat16_products())
         assert all(row.ratio > 0 for row in outcome.rows)
 
     @pytest.mark.parametrize("task", ["SST-2", "SQuAD"])
@@ -506,7 +506,10 @@ class TestEncodersOnRealText:
         from benchmarks import encoders_pretraining
 
         outcome = encoders_pretraining.compare(seconds=0, config=config, tokens=256, batches=1)
-        assert [(row.target, row.at_most) for row in outcome.rows] == [(1.7, False), (1.7, False), (0.75, True)]
+        assert [(row.target, row.at_most) for row in outcome.rows] == [
+            *[(1.7, False)] * (1 + has_bfloat16_products()),
+            (0.75, True),
+        ]
 
 
 @pytest.mark.parametrize("contender", [memory.OURS, memory.PEER])
