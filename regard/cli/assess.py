@@ -50,7 +50,7 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, str], as_j
 
 def _items(folder: Path, reader: Any, file: str, columns: dict[str, str]) -> tuple[list[Any], str]:
     """Labelled examples, and where they are from."""
-    from regard.data.rows import located
+    from regard.data.sources import located
     from regard.reading.preparing import SPANS
     from regard.training.finetuning import items_of, read_items
     from regard.training.planning import source_of

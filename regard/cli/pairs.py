@@ -26,7 +26,7 @@ def read_pairs(
 
 def _named_by_runs(folders: list[Path], part: str) -> tuple[list[str], list[str], list[str]]:
     """The part which the first folder's run names; all must name the same."""
-    from regard.data.rows import located
+    from regard.data.sources import located
     from regard.training.run import RUN_FILE, read_run
 
     runs = []

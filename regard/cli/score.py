@@ -54,7 +54,7 @@ def score(
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from regard.data.corpus import Corpus
-    from regard.data.rows import located
+    from regard.data.sources import located
     from regard.data.text_store import TextStore
     from regard.decoding.writer import Writer
     from regard.evaluate.likelihood import Reading, likelihood

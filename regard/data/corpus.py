@@ -7,20 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from regard.data.rows import (
-    COMPRESSED,
-    HUB,
-    RECORDS,
-    UNREADABLE,
-    Skipped,
-    Unusable,
-    fingerprint_of,
-    hub_rows,
-    lines_of,
-    opened,
-    records,
-    suffix_of,
-)
+from regard.data.lines import COMPRESSED, UNREADABLE, lines_of, opened
+from regard.data.records import text_rows
+from regard.data.rows import Skipped, Unusable, usable
+from regard.data.sources import Source
 
 PIECE = 1 << 16  # characters of a long document which are handed on together
 FURTHER = 1 << 20  # characters within which a place to cut is looked for
@@ -44,7 +34,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(Source):
     """Where running text is found.
 
     A plain file is one document (`Corpus("input.txt")`), or each of its lines is one (`documents="lines"`, the empty
@@ -57,7 +47,6 @@ class Corpus:
         ValueError: if the fields do not say one of these.
     """
 
-    path: str
     documents: str = "file"  # of a plain file: file, lines or paragraphs
     share: tuple[float, float] = (0.0, 1.0)  # of a plain file's bytes: from where to where it is read
     column: str = ""  # of other files and of hub data
@@ -85,25 +74,6 @@ class Corpus:
         elif self.documents != "file" or self.share != (0.0, 1.0):
             raise ValueError(f"{self.path} has a document a row; documents and share are of plain files")
 
-    @property
-    def kind(self) -> str:
-        """One of plain, records, hub."""
-        if self.path.startswith(HUB):
-            return "hub"
-        return "records" if suffix_of(self.path) in RECORDS else "plain"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files which are read."""
-        return () if self.kind == "hub" else (Path(self.path),)
-
-    def fingerprint(self) -> str:
-        """A hash which changes when the text does, as far as that can be told without reading it; see `fingerprint_of`.
-
-        Of hub data it takes the name, not the revision.
-        """
-        return fingerprint_of([repr(self)], self.files)
-
     def read(self, skipped: Skipped | None = None) -> Iterator[Piece]:
         """Every document, in order, long ones in pieces; with `skipped`, unusable ones are counted and passed over.
 
@@ -113,23 +83,17 @@ class Corpus:
             FileNotFoundError: if a file is not there.
             ValueError: if something cannot be used and nothing may be skipped.
         """
-        for path in self.files:
-            if not path.is_file():
-                raise FileNotFoundError(f"no file {path}")
+        self.require_files()
         if self.kind == "plain":
             read = {"file": self._file, "lines": self._lines, "paragraphs": self._paragraphs}[self.documents]
         else:
             read = self._rows
-        found = _usable(read(), skipped)
+        found = usable(read(), skipped)
         return _first(found, self.count) if self.count else found
 
     def _rows(self) -> Iterator[Piece | Unusable]:
         """A document a row."""
-        if self.kind == "hub":
-            rows = hub_rows(self.path, self.subset, self.split, [self.column])
-        else:
-            rows = ((self.path, number, row) for number, row in records(self.files[0], [self.column]))
-        for file, number, row in rows:
+        for file, number, row in text_rows(self.path, self.subset, self.split, [self.column]):
             if isinstance(row, Unusable):
                 yield row
             elif not row[0].strip():
@@ -214,15 +178,6 @@ class Corpus:
             raise ValueError(f"{path}:{line}{part}: this is not UTF-8 ({error.reason})") from error
         except UNREADABLE as error:
             raise ValueError(f"{path}:{line}: the file cannot be read ({error})") from error
-
-
-def _usable(found: Iterable[Piece | Unusable], skipped: Skipped | None) -> Iterator[Piece]:
-    """Pieces; what is none is counted or raised."""
-    for piece in found:
-        if isinstance(piece, Unusable):
-            piece.count_or_raise(skipped)
-        else:
-            yield piece
 
 
 def _first(found: Iterable[Piece], count: int) -> Iterator[Piece]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from regard.data.examples import Example
-from regard.data.rows import Skipped, Unusable, lines_of
+from regard.data.lines import lines_of
+from regard.data.rows import Skipped, Unusable
 from regard.storage.names import require
 
 LOWEST_SCORE, HIGHEST_SCORE = 0.0, 5.0  # of STS-B

@@ -11,18 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from regard.data.dates import SPLITS, dates
-from regard.data.rows import (
-    HUB,
-    RECORDS,
-    Skipped,
-    Unusable,
-    empty,
-    fingerprint_of,
-    hub_rows,
-    lines_of,
-    records,
-    suffix_of,
-)
+from regard.data.lines import lines_of
+from regard.data.records import HUB, RECORDS, text_rows
+from regard.data.rows import Skipped, Unusable, empty
+from regard.data.sources import Source, fingerprint_of, suffix_of
 
 TABLES = (".tsv", ".tab")
 DATES = "dates"
@@ -43,7 +35,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ParallelText:
+class ParallelText(Source):
     """Where parallel text is found.
 
     Two plain files: `ParallelText("train.de", "train.en")`. A table: `ParallelText("train.tsv", columns=("1", "2"))`
@@ -56,7 +48,6 @@ class ParallelText:
         ValueError: if the fields do not say one of these.
     """
 
-    path: str
     target_path: str = ""
     columns: tuple[str, str] | tuple[()] = ()
     split: str = "train"  # of hub data and of dates
@@ -126,10 +117,8 @@ class ParallelText:
         if self.kind == DATES:
             examples = dates(self.split, self.count, self.seed)
             return (Pair(source, target, DATES, number) for number, (source, target) in enumerate(examples, 1))
-        for path in self.files:
-            if not path.is_file():
-                raise FileNotFoundError(f"no file {path}")
-        rows = {"plain": self._plain, "table": self._table, "records": self._records, "hub": self._hub}[self.kind]
+        self.require_files()
+        rows = {"plain": self._plain, "table": self._table}.get(self.kind, self._records)
         usable = self._usable(rows(), skipped)
         return islice(usable, self.count) if self.count else usable
 
@@ -217,11 +206,6 @@ class ParallelText:
                 yield Pair(cells[places[0]], cells[places[1]], self.path, number)
 
     def _records(self) -> "Iterator[Pair | Unusable]":
-        """Two entries of each row of a JSON Lines or Parquet file."""
-        for number, row in records(self.files[0], self.columns):
-            yield row if isinstance(row, Unusable) else Pair(row[0], row[1], self.path, number)
-
-    def _hub(self) -> "Iterator[Pair | Unusable]":
-        """Two entries of each row of a data set of the Hugging Face hub."""
-        for file, number, row in hub_rows(self.path, self.subset, self.split, self.columns):
+        """Two entries of each row of a JSON Lines or Parquet file, or of a data set of the Hugging Face hub."""
+        for file, number, row in text_rows(self.path, self.subset, self.split, self.columns):
             yield row if isinstance(row, Unusable) else Pair(row[0], row[1], file, number)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from regard.data.rows import UNREADABLE, opened
+from regard.data.lines import UNREADABLE, opened
 
 _KINDS = {
     str: "text",

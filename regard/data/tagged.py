@@ -20,24 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from regard.data.examples import TaggedWords
-from regard.data.rows import (
-    EMPTY_LINE,
-    HUB,
-    PARQUET,
-    RECORDS,
-    Skipped,
-    Unusable,
-    entry,
-    fingerprint_of,
-    hub_objects,
-    lines_of,
-    objects,
-    parquet_columns,
-    peeked,
-    suffix_of,
-    text_of,
-    usable,
-)
+from regard.data.lines import lines_of
+from regard.data.records import entry, named_rows
+from regard.data.rows import Skipped, Unusable, text_of, usable
+from regard.data.sources import Source, suffix_of
 from regard.storage.names import did_you_mean
 
 LONGEST = 10_000  # words; a file without empty lines is found out before it fills the memory
@@ -50,7 +36,7 @@ _SPACES = re.compile(r"[ \t]+")
 
 
 @dataclass(frozen=True)
-class TaggedText:
+class TaggedText(Source):
     """Where sentences of tagged words are found.
 
     A CoNLL file: `TaggedText("train.conll")` takes the words from the first column and the tags from the last,
@@ -63,7 +49,6 @@ class TaggedText:
         ValueError: if the fields do not say one of these.
     """
 
-    path: str
     words: str = ""  # columns; found where empty
     tags: str = ""
     split: str = "train"  # of hub data
@@ -84,25 +69,6 @@ class TaggedText:
         if self.count < 0:
             raise ValueError(f"count must not be negative, got {self.count}")
 
-    @property
-    def kind(self) -> str:
-        """One of plain, records, hub."""
-        if self.path.startswith(HUB):
-            return "hub"
-        return "records" if suffix_of(self.path) in RECORDS else "plain"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files which are read."""
-        return () if self.kind == "hub" else (Path(self.path),)
-
-    def fingerprint(self) -> str:
-        """A hash which changes when the text does, as far as that can be told without reading it.
-
-        Of files it takes path, size and time of change; of hub data the name, not the revision.
-        """
-        return fingerprint_of([repr(self)], self.files)
-
     def read(self, skipped: Skipped | None = None, *, labelled: bool = True) -> Iterator[TaggedWords]:
         """Every sentence, in order; with `skipped`, unusable ones are counted there and passed over.
 
@@ -114,9 +80,7 @@ class TaggedText:
             FileNotFoundError: if the file is not there.
             ValueError: if the columns cannot be told, or a sentence cannot be used and nothing may be skipped.
         """
-        for path in self.files:
-            if not path.is_file():
-                raise FileNotFoundError(f"no file {path}")
+        self.require_files()
         found = self._plain(labelled) if self.kind == "plain" else self._records(labelled)
         sentences = usable(found, skipped)
         return islice(sentences, self.count) if self.count else sentences
@@ -140,21 +104,11 @@ class TaggedText:
 
     def _records(self, labelled: bool) -> Iterator[TaggedWords | Unusable]:
         """The sentences of rows with lists."""
-        if self.kind == "hub":
-            rows = hub_objects(self.path, self.subset, self.split)
-            first, names = peeked(rows, self.path)
-        elif self.path.endswith(PARQUET):
-            first, names = [], parquet_columns(Path(self.path))
-            wanted = self._columns(names, labelled)
-            rows = ((self.path, number, row) for number, row in objects(Path(self.path), wanted))
-        else:
-            rows = ((self.path, number, row) for number, row in objects(Path(self.path), []))
-            first, names = peeked(rows, self.path)
+        names, rows = named_rows(self.path, self.subset, self.split)
         columns = self._columns(names, labelled)
         return (
             row if isinstance(row, Unusable) else _sentence(row, columns, f"{file}:{number}")
-            for file, number, row in chain(first, rows)
-            if not isinstance(row, Unusable) or row.reason != EMPTY_LINE
+            for file, number, row in rows(columns)
         )
 
     def _columns(self, names: list[str], labelled: bool) -> list[str]:

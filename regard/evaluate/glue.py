@@ -15,7 +15,8 @@ from types import MappingProxyType
 
 from regard.data.examples import Example
 from regard.data.glue import GLUE_TASKS, HIGHEST_SCORE, LOWEST_SCORE, GlueTask
-from regard.data.rows import Unusable, lines_of
+from regard.data.lines import lines_of
+from regard.data.rows import Unusable
 from regard.evaluate.metrics import Measures, aligned, measure_classes, measure_numbers, spelled
 from regard.storage.files import written_whole
 from regard.storage.names import require

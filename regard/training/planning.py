@@ -7,8 +7,10 @@ from typing import Any
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.glue import GLUE_TASKS
-from regard.data.labels import Found, leak, split, task_of
-from regard.data.rows import SkippedExamples, located, suffix_of
+from regard.data.labels import Found, task_of
+from regard.data.rows import SkippedExamples
+from regard.data.sources import located, suffix_of
+from regard.data.splits import leak, split
 from regard.data.squad_windows import SkippedQuestions, all_windows
 from regard.data.table import Table
 from regard.data.tagged import TaggedText

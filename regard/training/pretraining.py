@@ -17,9 +17,10 @@ from regard.data.loading import Batches, Cursor, stream
 from regard.data.masking import Masking
 from regard.data.permutation import Permuting
 from regard.data.pretraining import MaskedBatch, MaskedSequences, PermutedSequences
-from regard.data.rows import SkippedDocuments, located
+from regard.data.rows import SkippedDocuments
 from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import DIVISIONS, SentenceStore
+from regard.data.sources import located
 from regard.models import MODELS
 from regard.models.heads import HEADS
 from regard.models.saved import (

@@ -17,7 +17,8 @@ from regard.data.buckets import Batching, Buckets, ordered, padding
 from regard.data.loading import Cursor, stream
 from regard.data.pair_store import PairStore
 from regard.data.parallel import Pair, ParallelText
-from regard.data.rows import Skipped, located
+from regard.data.rows import Skipped
+from regard.data.sources import located
 from regard.decoding.translator import Translator, load_tokenizers, save_tokenizers
 from regard.evaluate.bleu import bleu
 from regard.models.saved import configured, entry_of

@@ -110,7 +110,7 @@ class TestEveryFormat:
         assert skipped == {"with an overlong source": 1}
 
     def test_a_line_without_end_does_not_fill_the_memory(self, write, text, monkeypatch):
-        monkeypatch.setattr("regard.data.rows.LONGEST_LINE", 50)
+        monkeypatch.setattr("regard.data.lines.LONGEST_LINE", 50)
         fill(write, [ROWS[0], ("drei " * 40, "three " * 40), ROWS[1]])
         with pytest.raises(ValueError, match=rf"^{text.path}:2: the line is longer than 50 bytes"):
             texts(text)

@@ -1,151 +1,25 @@
-"""Anyone's table: its cells, its columns, and the examples in its rows."""
+"""The examples in the rows of anyone's table."""
 
 import bz2
-import csv
 import dataclasses
 import gzip
 import io
 import json
 import lzma
-from pathlib import Path
 
 import pytest
-from hypothesis import assume, example, given, settings
-from hypothesis import strategies as some
+from written_tables import csv_text
 
-from regard.data import rows as rows_module
 from regard.data.examples import Choices, Example
-from regard.data.rows import SkippedExamples, has_quotes, located, table_rows
-from regard.data.table import Columns, Table
-
-
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    """Write a file into an empty current folder, and give its name."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name, text):
-        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        return name
-
-    return write
+from regard.data.records import PEEK
+from regard.data.rows import SkippedExamples
+from regard.data.sources import located
+from regard.data.table import Table
 
 
 def said(table, **how):
     """The texts and the label of each example."""
     return [(*row.texts, row.label) for row in table.read(**how)]
-
-
-def csv_text(rows, dialect="excel", **how):
-    """A table as Python's module writes it."""
-    text = io.StringIO()
-    csv.writer(text, dialect, **how).writerows(rows)
-    return text.getvalue()
-
-
-letters = some.text(some.characters(exclude_categories=("Cs",)), max_size=12) | some.text(
-    'a" ,\t\r\n\ufeff', max_size=12
-)
-tables = some.integers(1, 4).flatmap(lambda width: some.lists(some.tuples(*[letters] * width), min_size=1, max_size=8))
-
-
-class TestCells:
-    """Rows of plain text."""
-
-    @settings(max_examples=300, deadline=None)
-    @given(rows=tables, quoting=some.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-    @example(rows=[("\ufeff", "a")], quoting=csv.QUOTE_MINIMAL)
-    @pytest.mark.parametrize(("dialect", "separator"), [("excel", ","), ("excel-tab", "\t")])
-    def test_any_table_comes_back_as_python_wrote_it(self, tmp_path_factory, dialect, separator, rows, quoting):
-        path = tmp_path_factory.getbasetemp() / "any.csv"
-        path.write_bytes(b"\xef\xbb\xbf" + csv_text(rows, dialect, quoting=quoting).encode())
-        assert [row for _, row in table_rows(Path(path), separator, quotes=True)] == [list(row) for row in rows]
-
-    @settings(max_examples=300, deadline=None)
-    @given(rows=tables)
-    def test_quotes_written_by_python_are_known_as_such(self, tmp_path_factory, rows):
-        text = csv_text(rows, "excel-tab")
-        lines = [line for line in text.split("\n") if line.removesuffix("\r")]
-        widths = {line.count("\t") for line in lines}
-        assume('"' in text and (len(lines) == len(rows) or len(widths) > 1 or widths == {0}))
-        path = tmp_path_factory.getbasetemp() / "any.tsv"
-        path.write_bytes(text.encode())
-        assert has_quotes(path, "\t")
-
-    @settings(max_examples=200, deadline=None)
-    @given(rows=tables)
-    def test_tables_without_quotes_come_back_as_they_were_joined(self, tmp_path_factory, rows):
-        rows = [[cell.translate({9: " ", 10: " ", 13: " "}) for cell in row] for row in rows]
-        rows = [row for row in rows if any(row)]
-        path = tmp_path_factory.getbasetemp() / "any.tsv"
-        path.write_bytes(b"\xef\xbb\xbf" + "".join("\t".join(row) + "\n" for row in rows).encode())
-        found = [row for _, row in table_rows(Path(path), "\t", quotes=False)]
-        assert found == [row for row in rows if len(row) > 1 or row != [""]]
-
-    @pytest.mark.parametrize(
-        ("text", "are_quotes"),
-        [
-            ("a\tb\nc\td\n", False),
-            ('"a"\tb\n', True),
-            ('a "b"\tc\n', False),
-            ('"a" b\tc\n', False),
-            ('"a ""b"" c"\td\n', True),
-            ('"a "b" c"\td\n', False),
-            ('"never closed\td\nmore\te\n', False),
-            ('"two\nlines"\td\n', True),
-            ('"begins so\t1\nbetween\t0\nends so"\t1\n', False),  # letters, for each line has two columns as it is
-            ('"one\ncolumn"\n', True),
-        ],
-    )
-    def test_quotes_of_tsv_are_quotes_where_all_are_right(self, write, text, are_quotes):
-        assert has_quotes(Path(write("a.tsv", text)), "\t") == are_quotes
-
-    @pytest.mark.parametrize(
-        ("text", "rows"),
-        [
-            ('5" pipe,1\n', [(1, ['5" pipe', "1"])]),
-            ('"a,b",1\r\n"c ""d""",\r\n', [(1, ["a,b", "1"]), (2, ['c "d"', ""])]),
-            ('"one\r\ntwo\n\nfour",1\nx,2', [(1, ["one\r\ntwo\n\nfour", "1"]), (5, ["x", "2"])]),
-            ('a,""\n\n\n""\n', [(1, ["a", ""]), (4, [""])]),
-            ('"a"', [(1, ["a"])]),
-            (" \n,\n", [(1, [" "]), (2, ["", ""])]),
-        ],
-    )
-    def test_cells_worked_by_hand(self, write, text, rows):
-        assert list(table_rows(Path(write("a.csv", text)), ",", quotes=True)) == rows
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ('good,1\n"bad" x,1\ngood,2\n', "a.csv:2: something follows the closing quote of the cell of column 1"),
-            ('good,1\nx,"bad\ngood,2\n', "a.csv:2: no quote closes the cell of column 2"),
-            ('good,1\n"bad,1\n"good",2\n', "a.csv:2: something follows the closing quote of the cell of column 1"),
-            ('good,1\n"bad""\ngood,2\n', "a.csv:2: no quote closes the cell of column 1"),
-        ],
-    )
-    def test_a_wrong_quote_costs_one_line(self, write, text, message):
-        found = [row for _, row in table_rows(Path(write("a.csv", text)), ",", quotes=True)]
-        assert [row for row in found if isinstance(row, list)] == [["good", "1"], ["good", "2"]]
-        assert [str(row) for row in found if not isinstance(row, list)] == [message]
-
-    def test_a_quote_which_is_never_closed_does_not_fill_the_memory(self, write, monkeypatch):
-        monkeypatch.setattr(rows_module, "LONGEST_LINE", 100)
-        path = write("a.csv", '"open,1\n' + "line,2\n" * 1000)
-        found = list(table_rows(Path(path), ",", quotes=True))
-        assert len(found) == 1001
-        assert [row for _, row in found[1:]] == [["line", "2"]] * 1000
-
-    def test_a_row_with_bytes_which_are_no_text_ends_where_its_quotes_say(self, write):
-        path = write("a.csv", b'"one\nb\xffd\nthree",1\ngood,2\n')
-        (first, fault), good = table_rows(Path(path), ",", quotes=True)
-        assert (first, str(fault)) == (1, "a.csv:2: byte 2 of the line is not UTF-8 (invalid start byte)")
-        assert good == (4, ["good", "2"])
-
-    def test_a_huge_cell_is_read(self, write):
-        huge = "x" * 2_000_000
-        assert said(Table(write("a.csv", csv_text([["text", "label"], [f"{huge}\n{huge}", "1"]])))) == [
-            (f"{huge}\n{huge}", "1")
-        ]
 
 
 ROWS = [("A fine film.", "good"), ("Dull, and long", "bad"), ('He said "no"', "bad")]
@@ -270,82 +144,12 @@ def test_a_row_which_cannot_be_used_is_named_or_counted(write, row, message, rea
     assert str(skipped) == f"skipped 1 example: 1 {reason}"
 
 
-@pytest.mark.parametrize(
-    ("names", "columns"),
-    [
-        ("text,label", Columns(("text",), label="label")),
-        ("id,Sentence,LABEL,source", Columns(("Sentence",), label="LABEL")),
-        ("index,question,sentence,label", Columns(("question", "sentence"), label="label")),
-        ("hypothesis,premise,gold_label", Columns(("premise", "hypothesis"), label="gold_label")),
-        ("index,genre,sentence1,sentence2,score", Columns(("sentence1", "sentence2"), label="score")),
-        ("Quality,#1 ID,#2 ID,#1 String,#2 String", Columns(("#1 String", "#2 String"), label="Quality")),
-        ("review,stars", Columns(("review",), label="stars")),
-        (
-            "ctx,ending0,ending1,ending2,ending3,label",
-            Columns(("ctx",), ("ending0", "ending1", "ending2", "ending3"), "label"),
-        ),
-        ("sentence,option2,option1,answer", Columns(("sentence",), ("option1", "option2"), "answer")),
-        ("question,choices,answer", Columns(("question",), ("choices",), "answer")),
-        ("question,A,answer", Columns(("question", "answer"), label="")),
-    ],
-)
-def test_columns_are_found_by_their_usual_names(write, names, columns):
-    assert Table(write("a.csv", names + "\n")).found(labelled=bool(columns.label)) == columns
-
-
-def test_what_was_found_can_be_said():
-    assert str(Columns(("a", "b"), label="c")) == "pair from a and b, label from c"
-    assert str(Columns(("a",), ("b", "c"))) == "text from a, options from b, c"
-
-
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        ("text,review,label", "the column of the text may be text or review, so text must name it"),
-        ("text,sentence1,sentence2,label", "may be sentence1 with sentence2 or text"),
-        (
-            "body,label",
-            "the column of the text has no usual name, so text must name it .*; a.csv: there is body, label",
-        ),
-        ("text,label,score", "the column of the label may be label or score, so label must name it"),
-        (
-            "text,kind",
-            "the column of the label has none of the usual names, so label must name it; .* there is text, kind",
-        ),
-        ("text;label", r"there is text;label; is separator=';' missing\?"),
-        ("nice film,1", "if these are no names, give the columns' names as columns"),
-        ("premise,choice1,choice2,question,label", "may be premise or question"),
-    ],
-)
-def test_what_cannot_be_found_is_asked_for(write, names, message):
-    with pytest.raises(ValueError, match=message):
-        Table(write("a.csv", names + "\n")).read()
-
-
-def test_columns_may_be_given(write):
-    name = write("a.csv", "text,review,stars,label\nshort,long,5,x\n")
-    assert said(Table(name, text="review", label="stars")) == [("long", "5")]
-    assert said(Table(name, text="review", pair="text", label="label")) == [("long", "short", "x")]
-
-
-def test_a_text_which_is_given_stands_alone(write):
-    name = write("a.csv", "sentence1,sentence2,label\na,b,1\n")
-    assert said(Table(name)) == [("a", "b", "1")]
-    assert said(Table(name, text="sentence1")) == [("a", "1")]
-
-
 def test_a_name_which_is_not_there_is_named_whatever_may_be_skipped(write):
     for name in fill(write):
         with pytest.raises(ValueError, match=r"no column 'txet'; did you mean 'text'\? in a|b.*there is text, label"):
             Table(name, text="txet").read(SkippedExamples())
         with pytest.raises(ValueError, match="no column 'stars'"):
             Table(name, label="stars").read(SkippedExamples())
-
-
-def test_two_columns_of_one_name_are_an_error(write):
-    with pytest.raises(ValueError, match=r"^a\.csv:1: two columns are called 'text'"):
-        Table(write("a.csv", "text,label,text\n")).read()
-    assert said(Table(write("b.csv", "text,,,label\na,,,1\n"))) == [("a", "1")]
 
 
 def test_a_file_without_names_is_given_them(write):
@@ -420,9 +224,16 @@ def test_the_first_so_many_are_taken(write):
 
 
 def test_more_records_than_are_looked_at_for_their_columns_are_read(write):
-    rows = [(f"text {number}", str(number)) for number in range(rows_module.PEEK * 2 + 1)]
+    rows = [(f"text {number}", str(number)) for number in range(PEEK * 2 + 1)]
     for name in fill(write, rows):
         assert said(Table(name)) == rows
+
+
+def test_a_huge_cell_is_read(write):
+    huge = "x" * 2_000_000
+    assert said(Table(write("a.csv", csv_text([["text", "label"], [f"{huge}\n{huge}", "1"]])))) == [
+        (f"{huge}\n{huge}", "1")
+    ]
 
 
 CHOICE = Choices("The sky is", ("blue", "green", "up"), 1, "a.csv:2")

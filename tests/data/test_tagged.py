@@ -10,20 +10,9 @@ from hypothesis import strategies as some
 
 from regard.data import tagged as module
 from regard.data.examples import TaggedWords
-from regard.data.rows import SkippedExamples, located
+from regard.data.rows import SkippedExamples
+from regard.data.sources import located
 from regard.data.tagged import TaggedText
-
-
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    """Write a file into an empty current folder, and give its name."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name, text):
-        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-        return name
-
-    return write
 
 
 def said(text, **how):
