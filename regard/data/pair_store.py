@@ -5,14 +5,11 @@ A store is a folder of four plain arrays and a manifest:
     source.ids, target.ids          every sentence's ids end to end, `</s>` after each; little-endian uint16 or uint32
     source.starts, target.starts    where each sentence starts, and the end of the last; little-endian int64
     manifest.json                   counts, sizes and the fingerprint of what it was made from
-
-It is built in a folder of another name which is renamed when all of it is on the disk, so there are no half stores.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,7 +19,8 @@ from regard.attention.packing import Packed
 from regard.data.batches import PairBatch
 from regard.data.parallel import Pair, ParallelText
 from regard.data.rows import Skipped, Unusable
-from regard.storage.folders import FORMAT, check_id_type, id_type, mapped, read_manifest, write_folder
+from regard.data.store import Store, chunks, made_from
+from regard.storage.folders import check_id_type, id_type, mapped, write_folder
 from regard.text.tokenizer import Tokenizer
 
 CHUNK = 1024  # pairs which are tokenised at once
@@ -31,27 +29,24 @@ SIDES = ("source", "target")
 Integers = NDArray[np.int64]
 
 
-class PairStore:
-    """Sentence pairs as ids; made by `PairStore.build`, `PairStore.open` or `PairStore.prepare`.
-
-    Raises:
-        FileNotFoundError: if there is no store in the folder.
-        ValueError: if a file of it is missing, cut short or not of its size.
-    """
+class PairStore(Store):
+    """Sentence pairs as ids; made by `PairStore.build`, `PairStore.open` or `PairStore.prepare`."""
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder, _check)
+        super().__init__(folder)
         self._ids, self._starts = {}, {}
         for side in SIDES:
             about = self.manifest[side]
             self._starts[side] = mapped(self.folder / f"{side}.starts", "<i8", len(self) + 1)
             self._ids[side] = mapped(self.folder / f"{side}.ids", about["type"], about["tokens"])
 
-    @classmethod
-    def open(cls, folder: str | Path) -> Self:
-        """The store in this folder."""
-        return cls(folder)
+    @staticmethod
+    def check(manifest: dict[str, Any]) -> None:
+        """Look at what is used of a manifest."""
+        for side in SIDES:
+            check_id_type(manifest[side]["type"])
+            _ = int(manifest[side]["tokens"]) + int(manifest[side]["longest"])
+        _ = int(manifest["pairs"])
 
     @classmethod
     def build(
@@ -100,14 +95,11 @@ class PairStore:
         Args:
             skips: whether unusable and overlong pairs are passed over; `store.skipped` says how many.
         """
-        parts = (FORMAT, text.fingerprint(), source_tokenizer.fingerprint, target_tokenizer.fingerprint, longest, skips)
-        fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()
-        try:
-            store = cls(folder)
-            if store.manifest["fingerprint"] == fingerprint:
-                return store
-        except (FileNotFoundError, ValueError):
-            pass  # whatever is wrong with it, a new one takes its place
+        fingerprint = made_from(
+            text.fingerprint(), source_tokenizer.fingerprint, target_tokenizer.fingerprint, longest, skips
+        )
+        if (store := cls.found(folder, fingerprint)) is not None:
+            return store
         skipped = Skipped() if skips else None
         return cls.build(
             folder,
@@ -129,11 +121,6 @@ class PairStore:
             raise IndexError(f"index must lie in range({len(self)}), got {index}")
         source, target = (self._gathered(side, np.array([index % len(self)]))[0] for side in SIDES)
         return source, target
-
-    @property
-    def skipped(self) -> Skipped:
-        """What was passed over when the store was built."""
-        return Skipped(self.manifest["skipped"])
 
     @property
     def longest(self) -> tuple[int, int]:
@@ -175,17 +162,6 @@ class PairStore:
     def __repr__(self) -> str:
         return f"PairStore({str(self.folder)!r}, pairs={len(self)})"
 
-    def __reduce__(self):
-        return type(self), (self.folder,)  # a worker maps the files anew instead of being sent them
-
-
-def _check(manifest: dict) -> None:
-    """Look at what is used of a manifest."""
-    for side in SIDES:
-        check_id_type(manifest[side]["type"])
-        _ = int(manifest[side]["tokens"]) + int(manifest[side]["longest"])
-    _ = int(manifest["pairs"])
-
 
 def _write(
     place: Path,
@@ -197,6 +173,7 @@ def _write(
 ) -> dict:
     """Write the four arrays of a store, and say what the manifest must hold."""
     types = [id_type(tokenizer.size) for tokenizer in tokenizers]
+    placed = (pair if isinstance(pair, Pair) else Pair(*pair, line=number) for number, pair in enumerate(pairs, 1))
     count, read, tokens, most = 0, 0, [0, 0], [0, 0]
     with (
         open(place / "source.ids", "wb") as source_ids,
@@ -207,7 +184,7 @@ def _write(
         ids, starts = (source_ids, target_ids), (source_starts, target_starts)
         for file in starts:
             file.write(np.zeros(1, "<i8").tobytes())
-        for chunk in _chunks(pairs):
+        for chunk in chunks(placed, CHUNK, CHUNK_CHARACTERS, lambda pair: len(pair.source) + len(pair.target)):
             read += len(chunk)
             rows = _tokenised(chunk, tokenizers, longest, skipped)
             if rows:
@@ -225,20 +202,6 @@ def _write(
         raise ValueError(f"there is no pair to store; {skipped if skipped is not None else 'the text is empty'}")
     sides = ({"tokens": tokens[side], "longest": most[side], "type": types[side]} for side in (0, 1))
     return {"pairs": count, **dict(zip(SIDES, sides, strict=True)), "skipped": dict(skipped or {})}
-
-
-def _chunks(pairs: Iterable[Pair | tuple[str, str]]) -> Iterator[list[Pair]]:
-    """Lists of pairs, bounded in pairs and in characters."""
-    chunk, characters = [], 0
-    for number, pair in enumerate(pairs, 1):
-        pair = pair if isinstance(pair, Pair) else Pair(*pair, line=number)
-        chunk.append(pair)
-        characters += len(pair.source) + len(pair.target)
-        if len(chunk) == CHUNK or characters > CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
 
 
 def _tokenised(

@@ -19,19 +19,19 @@ Where one sentence ends and the next begins is said by one of `DIVISIONS`:
 Sentences and documents without a token are left out.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regard.data.corpus import Corpus, Piece
 from regard.data.rows import Skipped, SkippedDocuments
-from regard.storage.folders import FORMAT, check_id_type, id_type, mapped, read_manifest, write_folder
+from regard.data.store import Store, chunks, made_from
+from regard.storage.folders import check_id_type, id_type, mapped, write_folder
 from regard.storage.names import require
 from regard.text.tokenizer import Tokenizer
 
@@ -50,25 +50,23 @@ _TITLES = {"Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Gen", "Col", "Lt", "Capt", "S
 _TITLE, _HEADING = re.compile(r"\s*= (?!=).*(?<!=) =\s*"), re.compile(r"\s*= =.*= =\s*")
 
 
-class SentenceStore:
-    """Documents of sentences as ids; made by `SentenceStore.build`, `SentenceStore.open` or `SentenceStore.prepare`.
+class SentenceStore(Store):
+    """Documents of sentences as ids; made by `SentenceStore.build`, `SentenceStore.open` or `SentenceStore.prepare`."""
 
-    Raises:
-        FileNotFoundError: if there is no store in the folder.
-        ValueError: if a file of it is missing, cut short or not of its size.
-    """
+    counter = SkippedDocuments
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder, _check)
+        super().__init__(folder)
         self._ids = mapped(self.folder / "text.ids", self.manifest["type"], self.tokens)
         self._sentences = mapped(self.folder / "text.sentences", "<i8", self.sentences + 1)
         self._documents = mapped(self.folder / "text.documents", "<i8", len(self) + 1)
 
-    @classmethod
-    def open(cls, folder: str | Path) -> Self:
-        """The store in this folder."""
-        return cls(folder)
+    @staticmethod
+    def check(manifest: dict[str, Any]) -> None:
+        """Look at what is used of a manifest."""
+        check_id_type(manifest["type"])
+        if min(int(manifest[name]) for name in (*COUNTS, "vocabulary")) < 1:
+            raise ValueError("its counts are wrong")
 
     @classmethod
     def build(
@@ -124,14 +122,9 @@ class SentenceStore:
                 f"sentences='wikitext' finds the documents of a plain file itself: {corpus.path} must be one, with "
                 f"documents='file', got documents={corpus.documents!r}; sentences='prose' divides any other text"
             )
-        parts = (FORMAT, corpus.fingerprint(), tokenizer.fingerprint, sentences, skips)
-        fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()
-        try:
-            store = cls(folder)
-            if store.manifest["fingerprint"] == fingerprint:
-                return store
-        except (FileNotFoundError, ValueError):
-            pass  # whatever is wrong with it, a new one takes its place
+        fingerprint = made_from(corpus.fingerprint(), tokenizer.fingerprint, sentences, skips)
+        if (store := cls.found(folder, fingerprint)) is not None:
+            return store
         skipped = SkippedDocuments() if skips else None
         options = {"skipped": skipped, "fingerprint": fingerprint, "progress": progress}
         return cls.build(folder, corpus.read(skipped), tokenizer, sentences=sentences, **options)
@@ -160,11 +153,6 @@ class SentenceStore:
         """Documents, sentences and tokens."""
         return {name: self.manifest[name] for name in COUNTS}
 
-    @property
-    def skipped(self) -> Skipped:
-        """What was passed over when the store was built."""
-        return SkippedDocuments(self.manifest["skipped"])
-
     def bounds(self, document: int) -> list[int]:
         """Where each sentence of a document starts among the ids, and where the last of them ends."""
         first, last = self._documents[document : document + 2].tolist()
@@ -189,9 +177,6 @@ class SentenceStore:
 
     def __repr__(self) -> str:
         return f"SentenceStore({str(self.folder)!r}, tokens={self.tokens})"
-
-    def __reduce__(self):
-        return type(self), (self.folder,)  # a worker maps the files anew instead of being sent them
 
 
 def sentences_of(paragraph: str, *, is_tokenised: bool = False) -> list[str]:
@@ -275,13 +260,6 @@ def _articles(lines: Iterable[str | None]) -> Iterator[str | None]:
         before = line
 
 
-def _check(manifest: dict) -> None:
-    """Look at what is used of a manifest."""
-    check_id_type(manifest["type"])
-    if min(int(manifest[name]) for name in (*COUNTS, "vocabulary")) < 1:
-        raise ValueError("its counts are wrong")
-
-
 def _write(
     place: Path,
     divided: Iterable[str | None],
@@ -300,7 +278,7 @@ def _write(
     ):
         sentences.write(np.array([0], "<i8").tobytes())
         documents.write(np.array([0], "<i8").tobytes())
-        for chunk in _chunks(divided):
+        for chunk in chunks(divided, CHUNK, CHUNK_CHARACTERS, lambda text: len(text or "")):
             encoded = iter(tokenizer.encode_batch([text for text in chunk if text is not None]))
             for text in chunk:
                 if text is None:
@@ -320,16 +298,3 @@ def _write(
     if not counts["tokens"]:
         raise ValueError(f"there is no text to store; {skipped if skipped is not None else 'the corpus is empty'}")
     return {**counts, "type": type, "vocabulary": tokenizer.size, "skipped": dict(skipped or {})}
-
-
-def _chunks(divided: Iterable[str | None]) -> Iterator[list[str | None]]:
-    """Lists of sentences and ends, bounded in their number and in characters."""
-    chunk, characters = [], 0
-    for text in divided:
-        chunk.append(text)
-        characters += len(text or "")
-        if len(chunk) == CHUNK or characters > CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk

@@ -10,10 +10,9 @@ The first id is an end token as well, so that every token of every document foll
 end token stores neither; then nothing predicts the first token of a document.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 from regard.attention.packing import Packed
 from regard.data.corpus import Corpus, Piece
 from regard.data.rows import Skipped, SkippedDocuments
-from regard.storage.folders import FORMAT, check_id_type, id_type, mapped, read_manifest, write_folder
+from regard.data.store import Store, chunks, made_from
+from regard.storage.folders import check_id_type, id_type, mapped, write_folder
 from regard.text.tokenizer import Tokenizer
 
 CHUNK = 1024  # pieces which are tokenised at once
@@ -31,24 +31,22 @@ COUNTS = ("documents", "tokens", "words", "characters", "bytes")
 Integers = NDArray[np.int64]
 
 
-class TextStore:
-    """Documents as ids; made by `TextStore.build`, `TextStore.open` or `TextStore.prepare`.
+class TextStore(Store):
+    """Documents as ids; made by `TextStore.build`, `TextStore.open` or `TextStore.prepare`."""
 
-    Raises:
-        FileNotFoundError: if there is no store in the folder.
-        ValueError: if a file of it is missing, cut short or not of its size.
-    """
+    counter = SkippedDocuments
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder, _check)
+        super().__init__(folder)
         self._starts = mapped(self.folder / "text.starts", "<i8", len(self) + 1)
         self._ids = mapped(self.folder / "text.ids", self.manifest["type"], self.size)
 
-    @classmethod
-    def open(cls, folder: str | Path) -> Self:
-        """The store in this folder."""
-        return cls(folder)
+    @staticmethod
+    def check(manifest: dict[str, Any]) -> None:
+        """Look at what is used of a manifest."""
+        check_id_type(manifest["type"])
+        if min(int(manifest[name]) for name in COUNTS) < 0 or not isinstance(manifest["leads"], bool):
+            raise ValueError("its counts are wrong")
 
     @classmethod
     def build(
@@ -89,14 +87,9 @@ class TextStore:
         Args:
             skips: whether unusable documents are passed over; `store.skipped` says how many.
         """
-        parts = (FORMAT, corpus.fingerprint(), tokenizer.fingerprint, skips)
-        fingerprint = hashlib.sha256(repr(parts).encode()).hexdigest()
-        try:
-            store = cls(folder)
-            if store.manifest["fingerprint"] == fingerprint:
-                return store
-        except (FileNotFoundError, ValueError):
-            pass  # whatever is wrong with it, a new one takes its place
+        fingerprint = made_from(corpus.fingerprint(), tokenizer.fingerprint, skips)
+        if (store := cls.found(folder, fingerprint)) is not None:
+            return store
         skipped = SkippedDocuments() if skips else None
         pieces = corpus.read(skipped)
         return cls.build(folder, pieces, tokenizer, skipped=skipped, fingerprint=fingerprint, progress=progress)
@@ -125,11 +118,6 @@ class TextStore:
         """Documents, tokens, words, characters and bytes; an end counts as one of each, as the line end which it is."""
         return {name: self.manifest[name] for name in COUNTS}
 
-    @property
-    def skipped(self) -> Skipped:
-        """What was passed over when the store was built."""
-        return SkippedDocuments(self.manifest["skipped"])
-
     def spans(self, documents: Integers) -> tuple[Integers, Integers]:
         """Where documents begin and end among the ids, an end token before each where there is one."""
         return self._starts[documents] - self.leads, np.asarray(self._starts[documents + 1])
@@ -142,16 +130,6 @@ class TextStore:
 
     def __repr__(self) -> str:
         return f"TextStore({str(self.folder)!r}, tokens={self.tokens})"
-
-    def __reduce__(self):
-        return type(self), (self.folder,)  # a worker maps the files anew instead of being sent them
-
-
-def _check(manifest: dict) -> None:
-    """Look at what is used of a manifest."""
-    check_id_type(manifest["type"])
-    if sum(int(manifest[name]) for name in COUNTS) < 0 or not isinstance(manifest["leads"], bool):
-        raise ValueError("its counts are wrong")
 
 
 def _write(
@@ -180,7 +158,7 @@ def _write(
 
         ids.write(np.array(end, type).tobytes())
         starts.write(np.array([len(end)], "<i8").tobytes())
-        for chunk in _chunks(pieces):
+        for chunk in chunks(pieces, CHUNK, CHUNK_CHARACTERS, lambda piece: len(piece.text)):
             for piece, tokens in zip(chunk, tokenizer.encode_batch([piece.text for piece in chunk]), strict=True):
                 read += len(piece.text)
                 add(tokens)
@@ -201,16 +179,3 @@ def _write(
     if not read:
         raise ValueError(f"there is no text to store; {skipped if skipped is not None else 'the corpus is empty'}")
     return {**counts, "type": type, "leads": bool(end), "skipped": dict(skipped or {})}
-
-
-def _chunks(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Lists of pieces, bounded in pieces and in characters."""
-    chunk, characters = [], 0
-    for piece in pieces:
-        chunk.append(piece)
-        characters += len(piece.text)
-        if len(chunk) == CHUNK or characters > CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
