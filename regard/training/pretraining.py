@@ -19,7 +19,8 @@ from regard.data.permutation import Permuting
 from regard.data.pretraining import MaskedBatch, MaskedSequences, PermutedSequences
 from regard.data.rows import SkippedDocuments
 from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
-from regard.data.sentence_store import DIVISIONS, SentenceStore
+from regard.data.sentence_store import SentenceStore
+from regard.data.sentences import DIVISIONS
 from regard.data.sources import located
 from regard.models import MODELS
 from regard.models.heads import HEADS
@@ -53,7 +54,7 @@ class PretrainingText(Text):
 
     kind: str = "bert"
     lowercase: bool = True
-    sentences: str = "lines"  # what a sentence is: one of regard.data.sentence_store.DIVISIONS
+    sentences: str = "lines"  # what a sentence is: one of regard.data.sentences.DIVISIONS
 
     kinds: ClassVar = tuple(ENCODERS)
 

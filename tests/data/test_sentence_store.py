@@ -1,4 +1,4 @@
-"""Documents of sentences as ids on disk, and how text is divided into them."""
+"""Documents of sentences as ids on disk."""
 
 import json
 import os
@@ -12,7 +12,8 @@ from hypothesis import strategies as some
 from regard.data import sentence_store
 from regard.data.corpus import Corpus, Piece
 from regard.data.rows import SkippedDocuments
-from regard.data.sentence_store import SentenceStore, sentences_of
+from regard.data.sentence_store import SentenceStore
+from regard.data.sentences import DIVISIONS
 from regard.text.tokenizer import Tokenizer
 
 LETTERS = Tokenizer.train([" !\"'().=?ABCDabcd。\n"], kind="characters")
@@ -50,55 +51,6 @@ def test_documents_and_sentences_without_tokens_are_left_out(tmp_path):
     assert told(stored(tmp_path / "store", "", "a\n\nb\n", "\n", "c")) == [["a", "b"], ["c"]]
 
 
-PROSE = [
-    ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
-    ("It ended... Then it went on.", ["It ended...", "Then it went on."]),
-    ("He said so... and left.", ["He said so... and left."]),
-    ('She said "Go." "Why?" he asked.', ['She said "Go."', '"Why?" he asked.']),
-    ("(It was late.) They left.", ["(It was late.)", "They left."]),
-    ("Dr. No met Mr. J. R. Smith. He bowed.", ["Dr. No met Mr. J. R. Smith.", "He bowed."]),
-    ("The U.S. Army came. It left.", ["The U.S. Army came.", "It left."]),
-    ("At 3.5 percent. 7 were left.", ["At 3.5 percent.", "7 were left."]),
-    ("Was it? yes.", ["Was it? yes."]),
-    ("The end . Another .", ["The end .", "Another ."]),
-    ("他来了。他走了！「好。」她说", ["他来了。", "他走了！", "「好。」", "她说"]),
-    ("  One.   Two.  ", ["One.", "Two."]),
-    ("", []),
-]
-
-
-@pytest.mark.parametrize(("paragraph", "sentences"), PROSE)
-def test_prose_is_divided_after_marks_which_a_space_and_no_small_letter_follow(paragraph, sentences):
-    assert sentences_of(paragraph) == sentences
-
-
-TOKENISED = [
-    ("He met Dr. No . They left !", ["He met Dr. No .", "They left !"]),
-    ("It was St. Louis vs. Boston . <unk> won .", ["It was St. Louis vs. Boston .", "<unk> won ."]),
-    ('" Go . " She went . " Why ? " he asked .', ['" Go . "', "She went .", '" Why ? " he asked .']),
-    ("( It was late . ) They left .", ["( It was late . )", "They left ."]),
-    ("Is 5 . 2 @.@ 5 is more .", ["Is 5 .", "2 @.@ 5 is more ."]),
-]
-
-
-@pytest.mark.parametrize(("paragraph", "sentences"), TOKENISED)
-def test_tokenised_text_is_divided_at_marks_between_spaces(paragraph, sentences):
-    assert sentences_of(paragraph, is_tokenised=True) == sentences
-
-
-@given(some.text("aB.!? \"'()。", max_size=60), some.booleans())
-@settings(max_examples=300)
-def test_dividing_loses_nothing_but_spaces(paragraph, is_tokenised):
-    sentences = sentences_of(paragraph, is_tokenised=is_tokenised)
-    assert "".join("".join(sentences).split()) == "".join(paragraph.split())
-    assert all(sentence and sentence == sentence.strip() for sentence in sentences)
-
-
-@pytest.mark.timeout(30)
-def test_a_long_run_of_marks_takes_no_long_time():
-    assert sentences_of("." * 2_000_000 + "a") == ["." * 2_000_000 + "a"]
-
-
 WIKITEXT = """ 
  = A b = 
  
@@ -132,7 +84,7 @@ def test_wikitext_is_divided_into_articles_and_its_headings_are_left_out(tmp_pat
 def test_it_makes_no_difference_where_pieces_are_cut(tmp_path, cuts):
     places = [0, *sorted(cuts), len(WIKITEXT)]
     parts = [WIKITEXT[start:stop] for start, stop in pairwise(places)]
-    for sentences in sentence_store.DIVISIONS:
+    for sentences in DIVISIONS:
         pieces = [Piece(part, "x", 1, number == len(parts) - 1) for number, part in enumerate(parts)]
         pieced = SentenceStore.build(tmp_path / "pieced", pieces, LETTERS, sentences=sentences)
         assert told(pieced) == told(stored(tmp_path / "whole", WIKITEXT, sentences=sentences))
