@@ -10,11 +10,13 @@ residual branches alone (section 5.4); what a block computes is computed again i
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from regard.attention.masks import Pattern, PerHead, banded, blocked, fixed, strided, summaries
@@ -143,6 +145,20 @@ class SparseTransformer(GPT2):
         """A packed row [1, N, D] through one block, which keeps nothing for the backward pass but its input."""
         if not (self.training and torch.is_grad_enabled()):
             return block(x, **attention)
-        result = checkpoint(block, x, use_reentrant=False, **attention)
+        result = checkpoint(block, x, use_reentrant=False, context_fn=_again, **attention)
         assert isinstance(result, Tensor)
         return result
+
+
+def _again() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Where a block is computed, and where it is computed again: in the function modes of now, which torch forgets."""
+    return nullcontext(), _entered(_get_current_function_mode_stack())
+
+
+@contextmanager
+def _entered(modes: Sequence[TorchFunctionMode]) -> Iterator[None]:
+    """Some modes together."""
+    with ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        yield

@@ -4,12 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small_runs import NARROW
+from tiny import tiny
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regard.attention.packing import Packed
-from regard.models import MODELS
+from regard.models import MODELS, sparse_transformer
 from regard.objectives.loss import smoothed_cross_entropy
+from regard.objectives.next_token import NextToken
 from regard.objectives.translation import Translation
 from regard.training import precision
 
@@ -127,6 +129,20 @@ def test_nothing_is_left_to_emulation_in_training(without, kind):
     with Watch() as watch, torch.autocast("cpu", torch.bfloat16):
         model(*batch)
     assert torch.bfloat16 in watch.types  # else the watch sees nothing
+
+
+def test_what_is_computed_again_backwards_is_rounded_as_it_was(without, monkeypatch):
+    def gradients():
+        model = tiny("sparse-transformer", dtype=torch.float32).train()
+        with precision.bfloat16("cpu"):
+            total = NextToken(model)(Packed.of([[3, 4, 5, 6, 7, 8], [8, 9, 1]])).total
+        return torch.autograd.grad(total, [*model.parameters()])
+
+    found = gradients()
+    monkeypatch.setattr(
+        sparse_transformer, "checkpoint", lambda block, x, use_reentrant, context_fn, **options: block(x, **options)
+    )
+    assert all(torch.equal(one, other) for one, other in zip(found, gradients(), strict=True))
 
 
 def test_where_the_processor_has_them_autocast_is_all(monkeypatch):
