@@ -7,9 +7,10 @@ tensor, the compiled kernel and the picture. A conjunction keeps its `parts`, by
 Queries are the last T of S positions, as when a decoder continues a sequence whose keys it keeps.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
@@ -37,10 +38,14 @@ class Mask:
         return Conjunction(self.parts + other.parts)
 
     def __or__(self, other: "Mask") -> "Mask":
-        return Mask(lambda b, h, i, j: self.allows(b, h, i, j) | other.allows(b, h, i, j))
+        return Composition(operator.or_, self, other)
 
     def __invert__(self) -> "Mask":
-        return Mask(lambda b, h, i, j: ~self.allows(b, h, i, j))
+        return Composition(operator.invert, self)
+
+    def within(self, packed: "Documents") -> Predicate:
+        """What it allows in packed sequences, in the places of the row; patterns count from the start of each."""
+        return self.allows
 
     def dense(self, batch: int, heads: int, queries: int, keys: int, device: torch.device | str = "cpu") -> Tensor:
         """Boolean [1|B, 1|H, T, S]: a causal mask costs [T, S], padding [B, 1, T, S], a pattern per head [H, T, S]."""
@@ -83,21 +88,41 @@ class Conjunction(Mask):
         """The masks of which this one is the conjunction."""
         return self._parts  # pyright: ignore[reportAttributeAccessIssue]
 
+    def within(self, packed: "Documents | None") -> Predicate:
+        """As of any mask; its own packed sequences come first."""
+        packed = next((part for part in self.parts if isinstance(part, Documents) and part.is_square), packed)
+        parts = [part.allows if packed is None else part.within(packed) for part in self.parts]
+        return lambda b, h, i, j: reduce(operator.and_, (allows(b, h, i, j) for allows in parts))
+
     def _all(self, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
-        packed = [part for part in self.parts if isinstance(part, Documents) and part.is_square]
-        result = None
-        for part in self.parts:
-            places = packed[0].inside(i, j) if packed and isinstance(part, Pattern) else (i, j)
-            allowed = part.allows(b, h, *places)
-            result = allowed if result is None else result & allowed
-        assert result is not None
-        return result
+        return self.within(None)(b, h, i, j)
+
+
+class Composition(Mask):
+    """Another answer made of those which masks give at the same place: that of either, or the opposite."""
+
+    def __init__(self, answer: Callable[..., Tensor], *masks: Mask):
+        super().__init__(lambda b, h, i, j: answer(*(mask.allows(b, h, i, j) for mask in masks)))
+        object.__setattr__(self, "answer", answer)
+        object.__setattr__(self, "masks", masks)
+
+    answer: Callable[..., Tensor]
+    masks: tuple[Mask, ...]
+
+    def within(self, packed: "Documents") -> Predicate:
+        """As of any mask."""
+        parts = [mask.within(packed) for mask in self.masks]
+        return lambda b, h, i, j: self.answer(*(allows(b, h, i, j) for allows in parts))
 
 
 class Pattern(Mask):
     """What a position sees of its past, by where both stand; in packed sequences, where they stand in their own."""
 
     sees_itself: bool = True  # so that no position sees nothing
+
+    def within(self, packed: "Documents") -> Predicate:
+        """What it allows in packed sequences, in the places of the row, counted from the start of each."""
+        return lambda b, h, i, j: self.allows(b, h, *packed.inside(i, j))
 
 
 class Causal(Pattern):

@@ -276,7 +276,17 @@ def test_a_mask_first_used_in_inference_mode_can_be_used_in_training():
 @pytest.mark.parametrize("name", ["fastest", "reference"])
 @pytest.mark.parametrize(
     "pattern",
-    [causal, lambda: banded(5), lambda: strided(6), lambda: fixed(8, 2), lambda: blocked(8), lambda: summaries(8, 2)],
+    [
+        causal,
+        lambda: banded(5),
+        lambda: strided(6),
+        lambda: fixed(8, 2),
+        lambda: blocked(8),
+        lambda: summaries(8, 2),
+        lambda: blocked(8) | summaries(8, 2),
+        lambda: causal() & ~blocked(8),
+        lambda: ~(causal() & (blocked(8) | strided(5))),
+    ],
 )
 def test_a_pattern_counts_from_the_start_of_each_packed_sequence(pattern, name):
     lengths = torch.tensor([120, 3, 150, 17])
