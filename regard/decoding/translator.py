@@ -16,6 +16,7 @@ from regard.attention.record import Attention, attentions
 from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
+from regard.layers.rounded import round_weights
 from regard.models.saved import load_model, require_reading, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
@@ -67,10 +68,22 @@ class Translator:
         return cls(load_model(folder), *load_tokenizers(Path(folder)), length_penalty=load_search(Path(folder)))
 
     def save(self, folder: str | Path) -> None:
-        """Write the model and its tokenizers into `folder`."""
+        """Write the model and its tokenizers into `folder`.
+
+        Raises:
+            ValueError: if the weights were rounded.
+        """
+        save_model(self.model, folder)
         save_tokenizers(self.source, self.target, Path(folder))
         save_search(self.length_penalty, Path(folder))
-        save_model(self.model, folder)
+
+    def round_weights(self, kind: str) -> None:
+        """Round the weights to "int8" or "bfloat16"; they cannot be saved after that.
+
+        Raises:
+            ValueError: if this machine has no such products.
+        """
+        round_weights(self.model, kind)
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """The model's modules, so that `recording` and `without_heads` take a translator as they take a model."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from regard.attention.packing import Packed
 from regard.decoding.beam import Entering, Ranking, beam_search
 from regard.decoding.sample import Sampling
-from regard.layers.rounded import is_rounded, round_weights
+from regard.layers.rounded import round_weights
 from regard.layers.state import Hypotheses
 from regard.models.saved import load_model, require_reading, save_model
 from regard.text.tokenizer import Tokenizer
@@ -59,10 +59,8 @@ class Writer:
         Raises:
             ValueError: if the weights were rounded.
         """
-        if is_rounded(self.model):
-            raise ValueError("the weights were rounded, and are not there to be saved; save them before")
-        self.tokenizer.save(Path(folder) / TOKENIZER)
         save_model(self.model, folder)
+        self.tokenizer.save(Path(folder) / TOKENIZER)
 
     def round_weights(self, kind: str) -> None:
         """Round the weights to "int8" or "bfloat16", for faster writing; they cannot be saved after that.

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regard.layers.rounded import is_rounded
 from regard.models import MODELS, Entry
 from regard.models.google import GOOGLE_LAYOUTS, GoogleLayout, checkpoint_in, read_marks, read_weights
 from regard.models.heads import HEADS, Head, kind_of
@@ -94,7 +95,13 @@ def plain_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def save_model(model: nn.Module, folder: str | Path) -> None:
-    """Write config.json and model.safetensors into `folder`."""
+    """Write config.json and model.safetensors into `folder`.
+
+    Raises:
+        ValueError: if the weights were rounded.
+    """
+    if is_rounded(model):
+        raise ValueError("the weights were rounded, and are not there to be saved; save them before")
     folder = Path(folder)
     head = kind_of(model)
     name, weights = name_of(model.encoder if isinstance(model, Head) else model), plain_weights(model)

@@ -58,14 +58,18 @@ class PackedReader:
         return cls(model, Tokenizer.load(place), longest=_longest(place, model.config))
 
     def save(self, folder: str | Path) -> None:
-        """Write the model and its tokenizer into `folder`."""
+        """Write the model and its tokenizer into `folder`.
+
+        Raises:
+            ValueError: if the weights were rounded.
+        """
         folder = Path(folder)
+        save_model(self.model, folder)
         self.tokenizer.save(folder / TOKENIZER)
         about = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.longest}
         with written_whole(folder / TOKENIZER_CONFIG) as file:
             json.dump(about | self.tokenizer.special_tokens, file, indent=2)
             file.write("\n")
-        save_model(self.model, folder)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -92,7 +96,11 @@ class PackedReader:
         return next(self.model.parameters()).device
 
     def round_weights(self, kind: str) -> None:
-        """Round weights to `int8` or `bfloat16`, to be used only; see `regard.layers.rounded`."""
+        """Round the weights to "int8" or "bfloat16"; they cannot be saved after that.
+
+        Raises:
+            ValueError: if this machine has no such products.
+        """
         round_weights(self.model, kind, has_many_rows=True)
 
     def frame(self, texts: Texts, longest: int | None = None) -> tuple[Inputs, int]:

@@ -140,6 +140,14 @@ def test_rounded_weights_change_little():
     assert alone == pytest.approx(after[:5], abs=1e-5)  # each row is rounded by itself
 
 
+def test_rounded_weights_are_not_saved(tmp_path):
+    reader = small_reader()
+    reader.round_weights("int8")
+    with pytest.raises(ValueError, match="the weights were rounded, and are not there to be saved"):
+        reader.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
 def test_the_packaged_model_gives_the_vectors_of_sentence_transformers():
     peer = pytest.importorskip("sentence_transformers")
     folder = find_model("minilm")
