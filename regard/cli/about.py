@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import AsJson
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -13,7 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command("info")(info)
 
 
-def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def recipes(as_json: AsJson = False) -> None:
     """List the recipes which come with the library.
 
     Example:
@@ -35,7 +37,7 @@ def recipes(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def info(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory or a run's folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a model is: sizes, parameters, and what it was trained on.
 

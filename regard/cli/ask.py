@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Bfloat16, Int8, round_as_asked
+from regard.cli.options import AsJson, Bfloat16, Int8, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def answer(
         float | None, typer.Option(help="Odds of no answer above which there is none; without, what was tuned.")
     ] = None,
     best: Annotated[int, typer.Option(help="Answers which are shown.")] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Answer a question out of a text of any length.
 
@@ -58,7 +58,7 @@ def fill(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A directory of a model of masked words.")],
     text: Annotated[str, typer.Argument(help="With [MASK] where a word is missing.")],
     best: Annotated[int, typer.Option(help="Word pieces for each mask.")] = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fill in the words which are masked in a text.
 

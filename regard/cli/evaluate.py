@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Beams, LengthPenalty
+from regard.cli.options import AsJson, Beams, LengthPenalty
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def evaluate(
     text: Annotated[str, typer.Option(help="Of labelled examples: column of the text.")] = "",
     pair: Annotated[str, typer.Option(help="Column of the second text.")] = "",
     label: Annotated[str, typer.Option(help="Column of the label.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score models on a test set.
 

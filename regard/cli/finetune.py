@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import InBfloat16
+
 REPORT = "report.html"
 
 
@@ -35,7 +37,7 @@ def finetune(
     freeze: Annotated[int, typer.Option(help="Lower layers which stay as they are, embeddings with them.")] = 0,
     head_only: Annotated[bool, typer.Option("--head-only", help="Train only what stands on the encoder.")] = False,
     layer_decay: Annotated[float, typer.Option(help="A layer's rate is that of the one above times this.")] = 1.0,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")] = False,
+    bfloat16: InBfloat16 = False,
     skip: Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")] = False,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of plan or text.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,

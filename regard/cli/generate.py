@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Bfloat16, Int8, round_as_asked
+from regard.cli.options import Bfloat16, Device, Folder, Int8, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    folder: Folder,
     prompt: Annotated[
         list[str] | None, typer.Option(help="What the text begins with; may be given several times.")
     ] = None,
@@ -35,7 +35,7 @@ def generate(
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a text.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Let a language model go on from prompts; one text is written token by token as it comes.
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from regard.cli.options import AsJson, InBfloat16
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -23,9 +25,9 @@ def glue(
     rate: Annotated[float, typer.Option(help="Another learning rate; 0 is as in the settings.")] = 0.0,
     epochs: Annotated[float, typer.Option(help="Another number of epochs; 0 is as in the settings.")] = 0.0,
     longest: Annotated[int, typer.Option(help="Other tokens of an input at most; 0 is as in the settings.")] = 0,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")] = False,
+    bfloat16: InBfloat16 = False,
     submission: Annotated[Path | None, typer.Option(help="Write the zip for GLUE's server here.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fine-tune on GLUE's tasks and print the table of development scores; runs which are there are not run again.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Bfloat16, Int8, round_as_asked
+from regard.cli.options import Bfloat16, Folder, Int8, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    folder: Folder,
     file: Annotated[str, typer.Argument(help="A table, a CoNLL file, or hub data.")] = "",
     texts: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
     pair: Annotated[str, typer.Option(help="The second text of the one text; of a file, its column.")] = "",

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Device
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -29,7 +31,7 @@ def reach(
     ] = None,
     out: Annotated[Path, typer.Option(help="The figure: a .png, .svg or .pdf file.")] = Path("reach.svg"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: the weight at every distance.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Measure and draw how far back each head of a language model looks, over a whole text.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Bfloat16, Int8, round_as_asked
+from regard.cli.options import AsJson, Bfloat16, Device, Folder, Int8, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def score(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    folder: Folder,
     file: Annotated[
         Path | None, typer.Argument(help="Text, JSON Lines or Parquet; the run's test text without.")
     ] = None,
@@ -37,8 +37,8 @@ def score(
     batch: Annotated[int, typer.Option(help="Tokens computed together at most, without memory.")] = 4096,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    as_json: AsJson = False,
+    device: Device = "cpu",
 ) -> None:
     """Score a text: perplexity a token and a word, bits a character and a byte, each with the count it is over.
 

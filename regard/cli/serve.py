@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Bfloat16, Int8
+from regard.cli.options import Bfloat16, Device, Int8, round_as_asked
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -32,7 +32,7 @@ def serve(
     kilobytes: Annotated[int, typer.Option(min=1, help="Size of a request.")] = 1024,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Answer requests over HTTP with a model; those which wait are computed together.
 
@@ -54,15 +54,12 @@ def serve(
         raise ValueError(f"serving needs the package {error.name}: pip install 'regard[serve]'") from error
     import torch
 
-    from regard.layers.rounded import round_weights
     from regard.reading.directory import load
     from regard.reading.pretrained import find_model
     from regard.serving.limits import Limits
     from regard.serving.server import listening, run
     from regard.serving.service import Service
 
-    if int8 and bfloat16:
-        raise ValueError("--int8 and --bfloat16 are two ways to round weights; give one of them")
     limits = Limits(
         body=kilobytes << 10,
         texts=texts,
@@ -77,8 +74,7 @@ def serve(
     bound = listening(host, port)
     model = load(find_model(folder))
     model.model.to(device)
-    if int8 or bfloat16:
-        round_weights(model.model, "int8" if int8 else "bfloat16")
+    round_as_asked(model, int8, bfloat16)
     service = Service(model, limits, threads or torch.get_num_threads())
     if host not in LOOPBACK:
         typer.echo(f"warning: {host} can be reached by others, and nobody is asked who they are", err=True)

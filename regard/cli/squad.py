@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import AsJson, InBfloat16
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -30,8 +32,8 @@ def squad(
         typer.Option("--conditional", help="Ends depend on starts, as XLNet's authors have it."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
-    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    bfloat16: InBfloat16 = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fine-tune on questions, tune the threshold of no answer on a held part of training, and score others with it.
 

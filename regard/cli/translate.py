@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Beams, LengthPenalty
+from regard.cli.options import Beams, Device, Folder, LengthPenalty
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def translate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    folder: Folder,
     file: Annotated[Path, typer.Argument(help="Sentences, one a line; standard input without it.")] = Path("-"),
     beams: Beams = 5,
     length_penalty: LengthPenalty = None,
@@ -25,7 +25,7 @@ def translate(
     longest: Annotated[int, typer.Option(help="Tokens at most; 0 allows the source's length and 50.")] = 0,
     alignments: Annotated[bool, typer.Option("--alignments", help="With --json: what each piece attended to.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Device = "cpu",
 ) -> None:
     """Translate lines, and write each translation as soon as it is there.
 

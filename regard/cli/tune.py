@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Beams
+from regard.cli.options import AsJson, Beams, Folder
 
 
 def register(app: typer.Typer) -> None:
@@ -15,12 +15,12 @@ def register(app: typer.Typer) -> None:
 
 
 def tune(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    folder: Folder,
     source: Annotated[Path | None, typer.Option(help="Source sentences; without, the run's validation set.")] = None,
     target: Annotated[Path | None, typer.Option(help="Their reference translations.")] = None,
     penalty: Annotated[list[float] | None, typer.Option(help="One to try; may be given several times.")] = None,
     beams: Beams = 5,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the length penalty of the highest BLEU, and keep it in the directory for all translations to come.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from regard.cli.options import Beams
+from regard.cli.options import Beams, Folder
 
 if TYPE_CHECKING:
     from regard.reading.reader import Reader
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def view(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    folder: Folder,
     text: Annotated[list[str] | None, typer.Option(help="A sentence or text; may be given several times.")] = None,
     pair: Annotated[
         list[str] | None, typer.Option(help="The second text of each pair, or the options of one text; for encoders.")
