@@ -112,7 +112,8 @@ class Group:
 
         A pattern looks back from its own place; a place behind a shorter sequence is no past of its own.
         """
-        key = (pattern, heads, device)
+        # a tensor made in inference mode cannot be used in training
+        key = (pattern, heads, device, torch.is_inference_mode_enabled())
         if key not in self._bias:
             if pattern is not None:
                 allowed = pattern.dense(1, heads, self.queries, self.keys)

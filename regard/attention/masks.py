@@ -7,7 +7,6 @@ tensor, the compiled kernel and the picture. A conjunction keeps its `parts`, by
 Queries are the last T of S positions, as when a decoder continues a sequence whose keys it keeps.
 """
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -38,10 +37,10 @@ class Mask:
         return Conjunction(self.parts + other.parts)
 
     def __or__(self, other: "Mask") -> "Mask":
-        return Composition(operator.or_, self, other)
+        return Composition(torch.logical_or, self, other)
 
     def __invert__(self) -> "Mask":
-        return Composition(operator.invert, self)
+        return Composition(torch.logical_not, self)
 
     def within(self, packed: "Documents") -> Predicate:
         """What it allows in packed sequences, in the places of the row; patterns count from the start of each."""
@@ -92,7 +91,7 @@ class Conjunction(Mask):
         """As of any mask; its own packed sequences come first."""
         packed = next((part for part in self.parts if isinstance(part, Documents) and part.is_square), packed)
         parts = [part.allows if packed is None else part.within(packed) for part in self.parts]
-        return lambda b, h, i, j: reduce(operator.and_, (allows(b, h, i, j) for allows in parts))
+        return lambda b, h, i, j: reduce(torch.logical_and, (allows(b, h, i, j) for allows in parts))
 
     def _all(self, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return self.within(None)(b, h, i, j)

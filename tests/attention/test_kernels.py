@@ -263,9 +263,10 @@ def test_the_kernel_is_what_it_was_after_the_block_even_if_it_fails():
         attend(query, key, value, dropout=0.1)  # flex would refuse
 
 
-def test_a_mask_first_used_in_inference_mode_can_be_used_in_training():
-    mask = banded(3)
-    tensors = with_gradients(inputs(B, N, N))
+@pytest.mark.parametrize("lengths", [None, [200, 150]])
+def test_a_mask_first_used_in_inference_mode_can_be_used_in_training(lengths):
+    mask, size = (banded(3), (B, N, N)) if lengths is None else (documents(torch.tensor(lengths)), (1, 350, 350))
+    tensors = with_gradients([x.float() for x in inputs(*size)])
     for name in ("fastest", "reference"):
         with kernel(name):
             with torch.inference_mode():
