@@ -24,7 +24,8 @@ class AdaptiveEmbedding(nn.Module):
         division: table i is `width // division**i` wide; with 1 there is a single table and no projection.
 
     Raises:
-        ValueError: if the cutoffs do not ascend inside the vocabulary, or a table would have no width.
+        ValueError: if the cutoffs do not ascend inside the vocabulary, the division is not positive, or a table would
+            have no width.
     """
 
     def __init__(self, vocabulary: int, width: int, cutoffs: Sequence[int] = (), division: int = 1):
@@ -32,8 +33,10 @@ class AdaptiveEmbedding(nn.Module):
         ends = [0, *cutoffs, vocabulary]
         if any(first >= last for first, last in pairwise(ends)):
             raise ValueError(f"cutoffs must ascend between 0 and the vocabulary of {vocabulary}, got {list(cutoffs)}")
+        if division < 1:
+            raise ValueError(f"division must be 1 or more, got {division}")
         widths = [width // division**number for number in range(len(cutoffs) + 1)]
-        if division < 1 or not widths[-1]:
+        if not widths[-1]:
             raise ValueError(f"division={division} leaves the last of {len(widths)} tables no width, of {width}")
         self.ends, self.width = ends, width
         if division == 1:

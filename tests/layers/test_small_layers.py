@@ -300,6 +300,21 @@ def test_log_probabilities_are_float32_where_products_are_bfloat16(division):
     assert_close(all_words.exp().sum(1), torch.ones(9), atol=1e-5, rtol=0)  # in bfloat16 they miss by hundredths
 
 
+@pytest.mark.parametrize(
+    ("cutoffs", "division", "message"),
+    [
+        ([30, 20], 1, "cutoffs must ascend"),
+        ([10, 40], 1, "cutoffs must ascend"),
+        ([10, 20], 0, "division must be 1 or more, got 0"),
+        ([10, 20], -2, "division must be 1 or more, got -2"),
+        ([10, 20], 5, "division=5 leaves the last of 3 tables no width"),
+    ],
+)
+def test_clusters_which_make_no_sense_are_refused(cutoffs, division, message):
+    with pytest.raises(ValueError, match=message):
+        AdaptiveEmbedding(40, 16, cutoffs, division)
+
+
 def test_published_initialisations():
     torch.manual_seed(0)
     weight = torch.empty(3 * 40, 40)
