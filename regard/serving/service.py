@@ -21,12 +21,13 @@ from regard.serving.writing import SharedWriter, Text, ToWrite
 
 LONG = 4096  # bytes of a body whose texts are cut into tokens beside the event loop
 GONE = 499  # the status of a request whose client left before the answer; nobody receives it
-HEADS: dict[str, type[ReadingUse[Any]]] = {  # the endpoint of each
+HEADS: dict[str, type[ReadingUse[Any]]] = {  # the endpoint of each; one of permuted words has none
     "classification": Predicting,
     "regression": Predicting,
     "tagging": Tagging,
     "choice": Choosing,
     "span": Answering,
+    "conditional-span": Answering,
     "masked": Filling,
     "masked-pair": Filling,
 }
@@ -68,7 +69,7 @@ class Service:
             uses = [Translating(model, limits)]
         else:
             model.longest = min(model.longest, limits.longest or model.longest)
-            uses = [HEADS[model.head](model, limits)] if model.head else []
+            uses = [HEADS[model.head](model, limits)] if model.head in HEADS else []
             uses.append(Embedding(model, limits))
         self.uses = {use.name: use for use in uses}
 

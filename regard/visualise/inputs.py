@@ -31,6 +31,7 @@ from regard.visualise.watching import watching
 
 SHOWN = 8  # of what is chosen among, at most
 LEAST = 0.01  # probability which is written under a token
+UNASKED = ("", *SPANS, "permuted")  # heads of which the states alone are looked at; what spans say is asked for apart
 
 Input = str | Sequence[Any]
 
@@ -61,10 +62,10 @@ def examples(reader: PackedReader, inputs: Sequence[Input], **options: Any) -> I
 
     Args:
         reader: an encoder, or one with a head.
-        inputs: for a head of classes or of a number, or without a head, texts and pairs; for one of options, pairs of
-            a text and a list of options, each of which has a picture of its own; for one of tags, sentences, or lists
-            of words; for one of spans, pairs of a question and its context; for one of masked words, texts and pairs,
-            with masks or without.
+        inputs: for a head of classes, of a number or of permuted words, or without a head, texts and pairs; for one of
+            options, pairs of a text and a list of options, each of which has a picture of its own; for one of tags,
+            sentences, or lists of words; for one of spans, pairs of a question and its context; for one of masked
+            words, texts and pairs, with masks or without.
         options: `best=5` candidates for each mask; `stride=128` tokens between the starts of two windows of a context,
             and `threshold=0.0`, the odds of no answer above which there is said to be none.
 
@@ -183,14 +184,11 @@ def _masks(reader: PackedReader, inputs: Sequence[Input], *, best: int = 5) -> I
 
 
 def _see(reader: PackedReader, inputs: Inputs, place: int = 0, rows: list[int] | None = None) -> Seen:
-    """Record the model at one of the inputs; `rows` are the places for which a head of masked words is asked.
-
-    A head of spans is left out: what it says has been told of all windows of a context already.
-    """
+    """Record the model at one of the inputs; `rows` are the places for which a head of masked words is asked."""
     read, segments = inputs.packed(np.array([place]))
     text, kinds = read.to(reader.device), segments.to(reader.device)
     with watching(reader.model) as maps:
-        if not reader.head or reader.head in SPANS or rows == []:
+        if reader.head in UNASKED or rows == []:
             output = reader.encoder.hidden(text, kinds)
         elif rows is not None:
             output = reader.model(text, kinds, torch.tensor(rows)).float().cpu()
@@ -317,4 +315,5 @@ _DRAWN: dict[str, Callable[..., Iterator[Example]]] = {  # by the name of a head
     "conditional-span": _answers,
     "masked": _masks,
     "masked-pair": _masks,
+    "permuted": _texts,
 }

@@ -58,7 +58,8 @@ def reader(head: str = "classification", *, name: str = "bert", longest: int | N
     """An encoder with a head."""
     tokenizer = encoder_tokenizer()
     pools = HEADS[head].pools if head else False
-    encoder = tiny(name, dtype=torch.float32, words=tokenizer.size, context=128, pools=pools)
+    limit = {} if name == "xlnet" else {"context": 128}
+    encoder = tiny(name, dtype=torch.float32, words=tokenizer.size, pools=pools, **limit)
     torch.manual_seed(1)
     kind = HEADS.get(head)
     model = encoder if kind is None else kind(encoder, () if kind.size else LABELS).eval()

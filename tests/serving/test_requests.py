@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_services import LABELS, WORDS, ask, reader, sentence, translator, with_service, writer
 
+from regard.models.heads import HEADS
+
 BODIES = {  # a body of each endpoint, and the model which has it
     "/predict": (lambda: reader("classification"), {"texts": ["the red dog", ["a man", "is old"]]}),
     "/tag": (lambda: reader("tagging"), {"sentences": ["the red dog.", ["a", "man"]]}),
@@ -127,6 +129,20 @@ def test_translations_are_those_of_the_library():
     wanted = model.search(body["sentences"], beams=3, longest=9)
     assert [one["text"] for one in found] == [best.text for best, *_ in wanted]
     assert [one["score"] for one in found] == pytest.approx([best.score for best, *_ in wanted], abs=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_can_be_served(head):
+    model = reader(head, name="xlnet" if head == "permuted" else "bert")
+
+    async def talk(client, service):
+        assert service.endpoints[-1] == "/embed"
+        assert len(service.endpoints) == (1 if head == "permuted" else 2)
+        for path in service.endpoints:
+            found = await client.post(path, json=BODIES[path][1])
+            assert found.status_code == 200, found.text
+
+    with_service(model, talk)
 
 
 def test_neither_order_nor_what_is_asked_beside_it_changes_an_answer(classifier):

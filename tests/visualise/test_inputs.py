@@ -66,6 +66,15 @@ def test_each_application_of_shared_layers_is_a_layer_in_the_order_of_applicatio
         assert np.abs(one.weights - next(rest[name])[0].numpy()).max() < 1e-6
 
 
+def test_a_head_of_permuted_words_is_drawn_as_its_encoder():
+    reader = reader_of("xlnet", "permuted")
+    (drawn,) = examples(reader, [PAIR])
+    (bare,) = examples(PackedReader(reader.encoder, reader.tokenizer), [PAIR])
+    for one, other in zip(drawn.maps, bare.maps, strict=True):
+        assert one.name == f"encoder.{other.name}"
+        assert np.abs(one.weights - other.weights).max() < 1e-6
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_segments_are_passages_and_special_tokens_are_seen(kind):
     reader = reader_of(kind)
