@@ -188,7 +188,13 @@ class Translator:
         )
 
     def stream(self, lines: Iterable[str], *, at_once: int = 64, **options) -> Iterator[str]:
-        """Translations of a stream of lines, in their order, as soon as `at_once` of them have come in."""
+        """Translations of a stream of lines, in their order, as soon as `at_once` of them have come in.
+
+        Raises:
+            ValueError: if `at_once` is not positive.
+        """
+        if at_once < 1:
+            raise ValueError(f"at_once must be 1 or more, got {at_once}")
         lines = iter(lines)
         while chunk := list(islice(lines, at_once)):
             yield from self.translate(chunk, **options)

@@ -245,7 +245,7 @@ class Writer:
         is given.
 
         Args:
-            batch: tokens computed together at most, where a text has no more.
+            batch: tokens computed together at most; a text which has more is computed alone.
 
         Raises:
             ValueError: if a text does not fit into the context, or has nothing to predict.
@@ -260,29 +260,35 @@ class Writer:
                     f"text {number} has {len(own) - 1:,} tokens, more than the context of {self.context:,}; "
                     "`regard score` reads long texts in windows"
                 )
-        order, scores, training = (
-            sorted(range(len(ids)), key=lambda n: len(ids[n])),
-            [0.0] * len(ids),
-            self.model.training,
-        )
+        scores, training = [0.0] * len(ids), self.model.training
         self.model.eval()
         try:
-            with torch.no_grad():
-                while order:
-                    chosen, total = [order.pop()], len(ids[order[-1]]) if order else 0
-                    while order and total <= batch:
-                        chosen.append(order.pop())
-                        total += len(ids[order[-1]]) if order else 0
-                    read = Packed.of(ids[n][:-1] for n in chosen).to(self.device)
-                    targets = torch.tensor([token for n in chosen for token in ids[n][1:]], device=self.device)
+            for chosen in _batches([len(own) - 1 for own in ids], batch):
+                read = Packed.of(ids[n][:-1] for n in chosen).to(self.device)
+                targets = torch.tensor([token for n in chosen for token in ids[n][1:]], device=self.device)
+                with torch.no_grad():
                     logs = self.model(read)
                     logs = logs.to(torch.promote_types(logs.dtype, torch.float32)).log_softmax(-1)
-                    found = logs.gather(1, targets[:, None])[:, 0].double()
-                    for n, own in zip(chosen, read.unpack(found), strict=True):
-                        scores[n] = float(own.sum())
+                found = logs.gather(1, targets[:, None])[:, 0].double()
+                for n, own in zip(chosen, read.unpack(found), strict=True):
+                    scores[n] = float(own.sum())
         finally:
             self.model.train(training)
         return scores
+
+
+def _batches(lengths: list[int], most: int) -> Iterator[list[int]]:
+    """Texts, the longest first, in batches of so many tokens at most; one which has more is alone."""
+    chosen: list[int] = []
+    total = 0
+    for n in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
+        if chosen and total + lengths[n] > most:
+            yield chosen
+            chosen, total = [], 0
+        chosen.append(n)
+        total += lengths[n]
+    if chosen:
+        yield chosen
 
 
 @dataclass

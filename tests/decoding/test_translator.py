@@ -254,6 +254,12 @@ def test_arguments_out_of_range_are_refused(options):
         translator("rnnsearch").search(["a"], **options)
 
 
+@pytest.mark.parametrize("at_once", [0, -1])
+def test_a_stream_of_no_lines_at_once_is_refused(at_once):
+    with pytest.raises(ValueError, match=f"at_once must be 1 or more, got {at_once}"):
+        list(translator("rnnsearch").stream(["a"], at_once=at_once))
+
+
 def test_sources_and_targets_must_be_of_one_number():
     with pytest.raises(ValueError, match="there are 2 sources, but 1 targets"):
         translator("rnnsearch").score(["a", "b"], ["x"])

@@ -114,6 +114,19 @@ def test_scores_are_log_probabilities_of_whole_texts(writer):
         assert_close(score, float(logs.gather(1, torch.tensor(ids[1:])[:, None]).sum()), atol=1e-9, rtol=0)
 
 
+def test_texts_are_scored_together_within_the_limit():
+    writer, read = Writer(tiny("gpt2"), LETTERS), []
+    writer.model.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].lengths.tolist()))
+    texts = ["abcdefgh", "abcd", "abc", "ab", "a", "abcd"]
+    scores = writer.score(texts, batch=10)
+    assert sorted(length for batch in read for length in batch) == sorted(len(text) + 1 for text in texts)
+    assert all(sum(batch) <= 10 for batch in read)
+    assert len(read) == 3  # 9; 5 + 5; 4 + 3 + 2
+    read.clear()
+    assert_close(writer.score(texts, batch=1), scores, atol=1e-9, rtol=0)  # a text with more is alone
+    assert len(read) == len(texts)
+
+
 def test_a_writer_comes_back_from_its_folder(tmp_path, writer):
     writer.model.float()
     regard.save(writer, tmp_path)
