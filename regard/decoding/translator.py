@@ -16,6 +16,7 @@ from regard.attention.record import Attention, attentions
 from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
+from regard.layers.dropout import without_dropout
 from regard.layers.rounded import round_weights
 from regard.models.saved import load_model, require_reading, save_model
 from regard.storage.files import written_whole
@@ -133,7 +134,7 @@ class Translator:
         order = sorted(range(len(ids)), key=lambda n: len(ids[n]), reverse=True)
         found: list[list[Translation]] = [[] for _ in ids]
         length_penalty = self.length_penalty if length_penalty is None else length_penalty
-        ranking, training = Ranking(length_penalty, coverage_penalty), self.model.training
+        ranking = Ranking(length_penalty, coverage_penalty)
         watch = alignments or coverage_penalty > 0
         threads = 1 if watch else self._threads()
         # dealt out in a fixed way: what is computed together must not depend on who was quicker
@@ -155,15 +156,12 @@ class Translator:
             return beam_search(step, map(entering, own), **options)
 
         shared = 1 if watch else _SHARED
-        self.model.eval()
-        try:
+        with without_dropout(self.model):
             for first in range(0, max(map(len, batches), default=0), shared):
                 shares = [share for own in batches if (share := own[first : first + shared])]
                 for share, results in zip(shares, side_by_side(search, shares, threads), strict=True):
                     for n, hypotheses in zip(chain.from_iterable(share), results, strict=True):
                         found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]
-        finally:
-            self.model.train(training)
         return found
 
     def _threads(self) -> int:
@@ -205,20 +203,15 @@ class Translator:
             raise ValueError(f"there are {len(sources)} sources, but {len(targets)} targets")
         lengths = [len(source) + len(target) for source, target in zip(sources, targets, strict=True)]
         scores = [0.0] * len(sources)
-        training = self.model.training
-        self.model.eval()
-        try:
+        with without_dropout(self.model), torch.no_grad():
             for chosen in _batches(sorted(range(len(sources)), key=lambda n: lengths[n]), lengths, batch):
                 source = self.pack([sources[n] for n in chosen], self.source)
                 target = self.pack([targets[n] for n in chosen], self.target)
-                with torch.no_grad():
-                    logs = self.model(source, target)
-                    logs = logs.to(torch.promote_types(logs.dtype, torch.float32)).log_softmax(-1)
-                    logs = logs.gather(1, target.tokens[:, None])[:, 0]
+                logs = self.model(source, target)
+                logs = logs.to(torch.promote_types(logs.dtype, torch.float32)).log_softmax(-1)
+                logs = logs.gather(1, target.tokens[:, None])[:, 0]
                 for n, own in zip(chosen, target.unpack(logs), strict=True):
                     scores[n] = float(own.double().sum())
-        finally:
-            self.model.train(training)
         return scores
 
     def counts(self, targets: Sequence[str]) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from regard.attention.packing import Packed
 from regard.decoding.beam import Entering, Ranking, beam_search
 from regard.decoding.sample import Sampling
+from regard.layers.dropout import without_dropout
 from regard.layers.rounded import round_weights
 from regard.layers.state import Hypotheses
 from regard.models.saved import load_model, require_reading, save_model
@@ -148,14 +149,10 @@ class Writer:
             for n, text in enumerate(prompts)
         ]
         lines.sort(key=lambda line: len(line.ids))
-        training = self.model.training
-        self.model.eval()
-        try:
+        with without_dropout(self.model):
             for first in range(0, len(lines), at_once):
                 for steps in write(lines[first : first + at_once]):
                     yield from steps
-        finally:
-            self.model.train(training)
 
     def ids_of(self, number: int, prompt: str, tokens: int, window: bool) -> list[int]:
         """The ids of a prompt."""
@@ -260,20 +257,16 @@ class Writer:
                     f"text {number} has {len(own) - 1:,} tokens, more than the context of {self.context:,}; "
                     "`regard score` reads long texts in windows"
                 )
-        scores, training = [0.0] * len(ids), self.model.training
-        self.model.eval()
-        try:
+        scores = [0.0] * len(ids)
+        with without_dropout(self.model), torch.no_grad():
             for chosen in _batches([len(own) - 1 for own in ids], batch):
                 read = Packed.of(ids[n][:-1] for n in chosen).to(self.device)
                 targets = torch.tensor([token for n in chosen for token in ids[n][1:]], device=self.device)
-                with torch.no_grad():
-                    logs = self.model(read)
-                    logs = logs.to(torch.promote_types(logs.dtype, torch.float32)).log_softmax(-1)
+                logs = self.model(read)
+                logs = logs.to(torch.promote_types(logs.dtype, torch.float32)).log_softmax(-1)
                 found = logs.gather(1, targets[:, None])[:, 0].double()
                 for n, own in zip(chosen, read.unpack(found), strict=True):
                     scores[n] = float(own.sum())
-        finally:
-            self.model.train(training)
         return scores
 
 

@@ -16,6 +16,7 @@ from regard.data.loading import Cursor
 from regard.data.text_store import TextStore
 from regard.data.windows import Segments, Stretches, cut
 from regard.layers.adaptive import AdaptiveSoftmax
+from regard.layers.dropout import without_dropout
 from regard.models.protocols import LanguageModel, RecurrentLanguageModel
 
 ROWS = 2048  # tokens whose scores exist at a time
@@ -75,19 +76,15 @@ def likelihood(
         ValueError: if the model carries no memory, and lanes are asked for.
     """
     assert isinstance(model, LanguageModel)
-    nats, tokens, training = 0.0, 0, model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            read = _segments(model, store, reading) if reading.lanes else _windows(model, store, reading)
-            for hidden, targets in read:
-                for some, own in zip(hidden.split(ROWS), targets.split(ROWS), strict=True):
-                    nats -= float(_log_likelihood(model.output, some, own))
-                tokens += len(targets)
-                if progress is not None:
-                    progress(tokens)
-    finally:
-        model.train(training)
+    nats, tokens = 0.0, 0
+    with without_dropout(model), torch.inference_mode():
+        read = _segments(model, store, reading) if reading.lanes else _windows(model, store, reading)
+        for hidden, targets in read:
+            for some, own in zip(hidden.split(ROWS), targets.split(ROWS), strict=True):
+                nats -= float(_log_likelihood(model.output, some, own))
+            tokens += len(targets)
+            if progress is not None:
+                progress(tokens)
     return Likelihood(nats, tokens)
 
 

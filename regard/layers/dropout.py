@@ -1,4 +1,7 @@
-"""Dropout as a layer."""
+"""Dropout as a layer, and doing without it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
@@ -23,3 +26,14 @@ class Dropout(nn.Module):
     def extra_repr(self) -> str:
         """The rate."""
         return f"rate={self.rate}"
+
+
+@contextmanager
+def without_dropout(model: nn.Module) -> Iterator[None]:
+    """Compute inside the block as a model which is used, not trained; its mode is left as it was."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

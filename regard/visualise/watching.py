@@ -9,18 +9,14 @@ from torch import Tensor, nn
 
 from regard.attention.masks import Mask
 from regard.attention.record import Maps, attentions, recording
+from regard.layers.dropout import without_dropout
 
 
 @contextmanager
 def still(model: nn.Module) -> Iterator[None]:
     """Compute inside the block without dropout and gradients; the model is left as it was."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
+    with without_dropout(model), torch.no_grad():
+        yield
 
 
 @contextmanager
