@@ -1,7 +1,7 @@
 """FlexAttention, which leaves out blocks of 128 by 128 scores in which no query may see a key.
 
 A pattern which allows something in each of them is computed in another order of positions, in which what it allows lies
-together: strides in columns ("on the transposed matrix", Child et al. 2019, section 5.5), and the cells which sum up a
+together: strides in columns ("by transposing the matrix", Child et al. 2019, section 5.5), and the cells which sum up a
 block before all others.
 """
 

@@ -142,7 +142,7 @@ class Banded(Pattern):
 
 
 class Strided(Pattern):
-    """Every `stride`-th past position, itself included (Child et al. 2019, section 4.2)."""
+    """Every `stride`-th past position, itself included (Child et al. 2019, section 4.3)."""
 
     def __init__(self, stride: int):
         super().__init__(lambda b, h, i, j: (j <= i) & ((i - j) % stride == 0))
@@ -152,7 +152,7 @@ class Strided(Pattern):
 
 
 class Blocked(Pattern):
-    """The own block of `stride` positions, up to itself (Child et al. 2019, section 4.2)."""
+    """The own block of `stride` positions, up to itself (Child et al. 2019, section 4.3)."""
 
     def __init__(self, stride: int):
         super().__init__(lambda b, h, i, j: (j <= i) & (j // stride == i // stride))
@@ -162,7 +162,7 @@ class Blocked(Pattern):
 
 
 class Summaries(Pattern):
-    """The cells which sum up a block, of every block so far (Child et al. 2019, section 4.2).
+    """The cells which sum up a block, of every block so far (Child et al. 2019, section 4.3).
 
     Attributes:
         cells: their places in a block.
@@ -180,7 +180,7 @@ class Summaries(Pattern):
 
 
 class Fixed(Pattern):
-    """The own block, and the cells which sum up a block, of every earlier block (Child et al. 2019, section 4.2).
+    """The own block, and the cells which sum up a block, of every earlier block (Child et al. 2019, section 4.3).
 
     Attributes:
         cells: their places in a block.
@@ -209,7 +209,7 @@ def _summary(stride: int, summary: int, subblock: int) -> range:
 
 
 class PerHead(Pattern):
-    """The heads in equal parts, each part with a pattern of its own (Child et al. 2019, section 4.3)."""
+    """The heads in equal parts, each part with a pattern of its own (Child et al. 2019, section 5.1, equation 8)."""
 
     def __init__(self, heads: int, patterns: Sequence[Pattern]):
         if not patterns or heads % len(patterns):
@@ -314,17 +314,17 @@ def banded(width: int) -> Banded:
 
 
 def strided(stride: int) -> Strided:
-    """Every `stride`-th past position, itself included (Child et al. 2019, section 4.2)."""
+    """Every `stride`-th past position, itself included (Child et al. 2019, section 4.3)."""
     return Strided(stride)
 
 
 def blocked(stride: int) -> Blocked:
-    """The own block of `stride` positions, up to itself (Child et al. 2019, section 4.2)."""
+    """The own block of `stride` positions, up to itself (Child et al. 2019, section 4.3)."""
     return Blocked(stride)
 
 
 def summaries(stride: int, summary: int, subblock: int = 0) -> Summaries:
-    """The last `summary` cells of every block so far (Child et al. 2019, section 4.2).
+    """The last `summary` cells of every block so far (Child et al. 2019, section 4.3).
 
     Of `subblock` 1 the cells before them, and so on. A position before the first of them sees nothing.
     """
@@ -332,7 +332,7 @@ def summaries(stride: int, summary: int, subblock: int = 0) -> Summaries:
 
 
 def fixed(stride: int, summary: int, subblock: int = 0) -> Fixed:
-    """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.2).
+    """The own block, and the last `summary` cells of every earlier block (Child et al. 2019, section 4.3).
 
     Of `subblock` 1 the cells before them, and so on.
     """

@@ -59,7 +59,7 @@ def _banded(query: Tensor, key: Tensor, value: Tensor, width: int, scale: float,
 
 
 def _strided(query: Tensor, key: Tensor, value: Tensor, stride: int, scale: float, dropout: float) -> Tensor:
-    """Columns of every `stride`-th position, each causal in itself ("on the transposed matrix", section 5.5)."""
+    """Columns of every `stride`-th position, each causal in itself ("by transposing the matrix", section 5.5)."""
     heads, length = query.shape[1], query.shape[2]
     columns = (_rows(x, stride).transpose(2, 3).flatten(1, 2) for x in (query, key, value))
     result = fused(*columns, is_causal=True, scale=scale, dropout=dropout)

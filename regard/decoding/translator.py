@@ -23,8 +23,8 @@ from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
 
 SOURCE, TARGET, SEARCH = "tokenizer.json", "target_tokenizer.json", "search.json"
-LENGTH_PENALTY = 0.6  # section 6.1 of the paper named below
-LONGER = 50  # a translation may have this many tokens more than its source, Vaswani et al. 2017, section 6.1
+LENGTH_PENALTY = 0.6  # Vaswani et al. 2017, section 6.1
+LONGER = 50  # a translation may have this many tokens more than its source; from the same section
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ def uniform(model: nn.Module, bound: float) -> None:
 
 
 def orthogonal_blocks(weight: Tensor) -> None:
-    """Each square block of a stack of recurrent matrices [n * D, D] orthogonal (Cho et al. 2014, appendix)."""
+    """Each square block of a stack of recurrent matrices [n * D, D] orthogonal (Cho et al. 2014, section 4.1.1)."""
     for block in weight.split(weight.shape[1]):
         nn.init.orthogonal_(block)
 

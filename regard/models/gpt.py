@@ -62,7 +62,7 @@ class GPT(nn.Module):
         self.blocks = Stack(self.block() for _ in range(c.depth))
         self.end = self.last_norm()
         self.output = Linear(c.width, c.vocabulary, bias=False)
-        self.output.weight = self.token.weight  # W_e in both lines of equation 2
+        self.output.weight = self.token.weight  # W_e in the first and in the last line of equation 2
         self.initialise()
 
     def places(self) -> nn.Module:

@@ -5,7 +5,7 @@ those of GPT-2) whose attention is factorised: each position sees some sqrt(n) o
 kinds of heads reach all.
 
 A pattern has two parts: one near a position, and one which reaches far. They take turns over layers, or share out the
-heads, or are merged in each head (section 4.3), as the authors' code has them of "fixed". Dropout is at the ends of the
+heads, or are merged in each head (section 5.1), as the authors' code has them of "fixed". Dropout is at the ends of the
 residual branches alone (section 5.4); what a block computes is computed again in the backward pass (section 5.4).
 """
 
@@ -94,7 +94,7 @@ class SparseTransformer(GPT2):
         super().__init__(config)
         self.masks()  # refuses numbers which make no pattern
         self.output = Linear(config.width, config.vocabulary, bias=False)
-        nn.init.zeros_(self.output.weight)  # "the weight matrix for the output logits was initialized to 0"
+        nn.init.zeros_(self.output.weight)  # "The weight matrix for the output logits was initialized to 0", section 6
 
     def places(self) -> nn.Module:
         """Positions by their axes."""
@@ -105,7 +105,10 @@ class SparseTransformer(GPT2):
         return MultiHeadAttention(self.config.width, self.config.heads)
 
     def initialise(self) -> None:
-        """Section 6: N(0, 0.125 / sqrt(d_in)), embeddings by width; what is added to the residual by 1 / sqrt(2 N)."""
+        """N(0, 0.125 / sqrt(d_in)), embeddings by width (section 6).
+
+        What is added to the residual stream is scaled by 1 / sqrt(2 N) (section 5.2).
+        """
         c = self.config
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -120,7 +123,7 @@ class SparseTransformer(GPT2):
                     linear.weight /= math.sqrt(2 * c.depth)
 
     def masks(self) -> list[Pattern]:
-        """The factorised patterns, sections 4.2 and 4.3."""
+        """The factorised patterns of section 4.3, laid out over layers and heads as in section 5.1."""
         c = self.config
         if c.pattern == "fixed":
             return [self.shared([fixed(c.stride, c.summary, n) for n in range(c.subblocks)])] * c.depth

@@ -241,7 +241,7 @@ class XLNet(nn.Module):
         reuse: int | None = None,
         backward: int = 0,
     ) -> tuple[Tensor, Memory]:
-        """The query stream at the words which are to be predicted, [B, P, D], and the next memory (section 2.6).
+        """The query stream at the words which are to be predicted, [B, P, D], and the next memory (2.3, 2.4).
 
         Args:
             tokens: ids of a segment of each text, [B, T].

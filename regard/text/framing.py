@@ -1,6 +1,6 @@
 """How texts become the input of an encoder: the special tokens around them, and the segment in which each token stands.
 
-BERT and ALBERT read `[CLS] A [SEP] B [SEP]`, segments 0 and 1 (Devlin et al. 2019, section 3.2); XLNet reads
+BERT and ALBERT read `[CLS] A [SEP] B [SEP]`, segments 0 and 1 (Devlin et al. 2019, section 3); XLNet reads
 `A <sep> B <sep> <cls>`, segments 0, 1 and 2 for the last (Yang et al. 2019, section 2.5, as in their code).
 """
 

@@ -165,7 +165,7 @@ def _whole(size: int, minimum: int) -> trainers.Trainer:
 
 
 def _bert(size: int, minimum: int) -> Untrained:
-    """BERT's word pieces, of which those which go on with a word have a mark (Devlin et al. 2019, section 3.2)."""
+    """BERT's word pieces, of which those which go on with a word have a mark (Devlin et al. 2019, section 3)."""
     tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=encoders.BERT["unknown"]))
     encoders.cut_into_words(tokenizer)
     trainer = trainers.WordPieceTrainer(

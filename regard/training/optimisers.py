@@ -30,7 +30,7 @@ def sgd(groups: Groups, decay: float = 0.0, beta2: float = 0.0) -> torch.optim.O
 
 
 def adadelta(groups: Groups, decay: float = 0.0, beta2: float = 0.0) -> torch.optim.Optimizer:
-    """Adadelta with rho = 0.95 and epsilon = 1e-6 (Cho et al. 2014; Bahdanau et al. 2015, section 4.2)."""
+    """Adadelta with rho = 0.95 and epsilon = 1e-6 (Cho et al. 2014, section 4.1.1; Bahdanau et al. 2015, B.2)."""
     return torch.optim.Adadelta(groups, lr=1.0, rho=0.95, eps=1e-6, foreach=True)
 
 
@@ -51,11 +51,12 @@ def adamw(groups: Groups, decay: float = 0.0, beta2: float = 0.0) -> torch.optim
 
 
 def bert(groups: Groups, decay: float = 0.0, beta2: float = 0.0) -> torch.optim.Optimizer:
-    """BERT's Adam: of 0.9 and, if it is not given, beta2 = 0.999; epsilon = 1e-6 (Devlin et al. 2019, appendix A.2).
+    """BERT's Adam: beta1 = 0.9 and, if it is not given, beta2 = 0.999 (Devlin et al. 2019, appendix A.2).
 
-    The paper leaves out what its code does: the moments are not corrected for the first steps. XLNet's and ALBERT's
-    codes have the same. All of them keep from decay what is called a bias or lies in a layer normalisation, which are
-    the vectors; XLNet's `r_w_bias`, `r_r_bias` and `r_s_bias`, which are [H, K], decay there and here.
+    The paper leaves out what its code does: epsilon is 1e-6, and the moments are not corrected for the first steps.
+    XLNet's and ALBERT's codes have the same. All of them keep from decay what is called a bias or lies in a layer
+    normalisation, which are the vectors; XLNet's `r_w_bias`, `r_r_bias` and `r_s_bias`, which are [H, K], decay there
+    and here.
     """
     return UncorrectedAdam(_decaying(groups, decay), beta2 or 0.999)
 
