@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from regard.visualise.maps import Example
 
 ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "lessons" / "data"  # texts of the lessons
 PAGE = "text/x-myst"  # the kind of output which is text of a page
 FOLDER = "REGARD_LESSON_FOLDER"  # where the pictures of a lesson go
 Cell = str | int | float
+MOST = 16  # rows of the numbers of a curve
 
 # Okabe and Ito's colours, which differ without colour vision too; each has a
 # mark and a line of its own beside.
@@ -154,12 +156,12 @@ def figure(
     """
     from regard.storage.figures import save_figure
 
-    rows = [list(row) for row in rows]
+    rows, alt = [list(row) for row in rows], _inline(alt)
     name = f"figure-{next(_figures)}.svg"
     folder = _folder()
     if folder is not None:
         save_figure(drawn, folder / name)
-    numbers = _details(headings, rows)
+    numbers, note = _details(headings, rows), html.escape(_inline(caption))
     page = (
         f":::{{figure}} {_local(name)}\n:alt: {alt}\n\n{caption}\n:::\n\n"
         f"{numbers}"
@@ -172,8 +174,7 @@ def figure(
         page,
         notebook=lambda: (
             f'<figure><img alt="{html.escape(alt)}" src="{_data(drawn)}">'
-            f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-            f"{numbers}"
+            f"<figcaption>{note}</figcaption></figure>{numbers}"
         ),
     )
 
@@ -221,8 +222,8 @@ def curves(
         for name, points in series.items()
     )
     alt = f"{down} by {across}, lines: {ends}."
-    step = max(1, len(values) // 24)
-    rows = list(zip(values, *series.values(), strict=True))[::step]
+    rows = list(zip(values, *series.values(), strict=True))
+    rows = rows[:: -(-len(rows) // MOST)]
     figure(drawn, caption, alt, [across, *series], rows)
 
 

@@ -16,12 +16,15 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 
 import jupytext
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode, write
+
+from page import FOLDER, PAGE
 
 HOME = Path(__file__).resolve().parent
 ROOT = HOME.parent
@@ -98,14 +101,18 @@ def run(notebook: NotebookNode, folder: Path) -> None:
     Raises:
         CellExecutionError: if a cell fails, as when a claim does not hold.
     """
-    client = NotebookClient(
-        notebook,
-        timeout=LONGEST,
-        km=AsyncKernelManager(kernel_name="python3", transport="ipc"),
-        resources={"metadata": {"path": str(HOME)}},
-        record_timing=False,
-    )
-    client.execute(env={**os.environ, "REGARD_LESSON_FOLDER": str(folder)})
+    with TemporaryDirectory() as sockets:
+        kernel = AsyncKernelManager(
+            kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel"
+        )
+        client = NotebookClient(
+            notebook,
+            km=kernel,
+            timeout=LONGEST,
+            resources={"metadata": {"path": str(HOME)}},
+            record_timing=False,
+        )
+        client.execute(env={**os.environ, FOLDER: str(folder)})
 
 
 def page_of(notebook: NotebookNode, name: str) -> str:
@@ -136,8 +143,8 @@ def told(cell: NotebookNode) -> Iterator[str]:
     for output in cell.outputs:
         if output.output_type == "stream":
             yield f"```text\n{output.text.rstrip()}\n```"
-        elif "text/x-myst" in output.data:
-            yield output.data["text/x-myst"]
+        elif PAGE in output.data:
+            yield output.data[PAGE]
         elif "text/plain" in output.data:
             yield f"```text\n{output.data['text/plain']}\n```"
 
