@@ -57,21 +57,24 @@ def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Metric:
     return _corpus(CHRF(), hypotheses, references)
 
 
-def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    """Require one reference for each hypothesis, and at least one pair.
+def check_pairs(sentences: Sequence[str], references: Sequence[str], name: str = "hypotheses") -> None:
+    """Require one reference for each sentence, and at least one pair.
+
+    Args:
+        name: what the sentences are called in messages.
 
     Raises:
         ValueError: with both counts.
     """
-    for name, texts in (("hypotheses", hypotheses), ("references", references)):
+    for what, texts in ((name, sentences), ("references", references)):
         if isinstance(texts, str):
-            raise ValueError(f"{name} must be a list of sentences, got one string; put it into a list")
-    if len(hypotheses) != len(references):
+            raise ValueError(f"{what} must be a list of sentences, got one string; put it into a list")
+    if len(sentences) != len(references):
         raise ValueError(
-            f"hypotheses and references must pair up, got {len(hypotheses)} hypotheses and {len(references)} references"
+            f"{name} and references must pair up, got {len(sentences)} {name} and {len(references)} references"
         )
-    if not hypotheses:
-        raise ValueError("there is no sentence to score; give at least one hypothesis and its reference")
+    if not sentences:
+        raise ValueError(f"there is no sentence to score; give at least one of {name} and its reference")
 
 
 def _corpus(metric, hypotheses: Sequence[str], references: Sequence[str]) -> Metric:

@@ -119,10 +119,7 @@ def bleu_by_length(
         raise ValueError(f"width and fewest must be at least 1, got width={width} and fewest={fewest}")
     if not systems:
         raise ValueError("there is no system to score; give the translations of at least one by its name")
-    if len(sources) != len(references):
-        raise ValueError(
-            f"sources and references must pair up, got {len(sources)} sources and {len(references)} references"
-        )
+    check_pairs(sources, references, "sources")
     for system, hypotheses in systems.items():
         try:
             check_pairs(hypotheses, references)

@@ -108,10 +108,7 @@ def measure(translator: Translator, sources: Sequence[str], references: Sequence
     Raises:
         ValueError: if there is nothing to score, or not one reference a source.
     """
-    if len(sources) != len(references):
-        raise ValueError(
-            f"sources and references must pair up, got {len(sources)} sources and {len(references)} references"
-        )
+    check_pairs(sources, references, "sources")
     sources, references = list(sources), list(references)
     hypotheses = translator.translate(sources, beams=beams)
     certainty = perplexity(translator.score(sources, references), translator.counts(references), references)

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-import sacrebleu
-
 from regard.decoding.translator import Translator
+from regard.evaluate.bleu import check_pairs
 
 PENALTIES = (0.0, 0.2, 0.6, 1.0, 1.4)  # the larger, the longer a search goes on
 
@@ -35,10 +34,16 @@ def trials(
 
     Beams prefer short translations, the more so the wider they are, and how much depends on the model. The sentences
     must not be those of the test.
+
+    Raises:
+        ValueError: if there is no source, or not one reference a source.
     """
+    from sacrebleu import corpus_bleu
+
+    check_pairs(sources, references, "sources")
     for penalty in penalties:
         outputs = translator.translate(sources, beams=beams, length_penalty=penalty)
-        score = sacrebleu.corpus_bleu(outputs, [list(references)])
+        score = corpus_bleu(outputs, [list(references)])
         yield Trial(penalty, score.score, score.sys_len / max(1, score.ref_len))
 
 

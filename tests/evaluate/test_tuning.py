@@ -23,5 +23,11 @@ def test_the_penalty_of_the_best_translations_wins():
     assert best_of(tried) is tried[2]  # the smaller one of two which are as good
 
 
+@pytest.mark.parametrize("references", [[], ["a"], ["a", "b", "c"]])
+def test_sources_without_their_references_are_refused(references):
+    with pytest.raises(ValueError, match=f"must pair up, got 2 sources and {len(references)} references"):
+        list(trials(ByPenalty(), ["a", "b"], references, beams=4))
+
+
 def test_a_trial_is_plain():
     assert Trial(1.0, 30.0, 0.9).as_dict() == {"length_penalty": 1.0, "bleu": 30.0, "length": 0.9}
