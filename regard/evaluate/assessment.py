@@ -104,7 +104,7 @@ def _tags(
     """The tag of each word; words which are not read have the tag which says nothing, `O`, or the first."""
     examples = prepared.examples
     assert examples.owners is not None
-    _require_labels(examples.labels >= 0, items)
+    _require_labels(torch.tensor([item.tags is not None for item in items]), items)
     scored = reader.word_scores(examples, progress)
     unread = "O" if "O" in reader.labels else reader.labels[0]
     predictions = []
@@ -154,10 +154,10 @@ def _span_nats(shares: tuple[Tensor, Tensor], span: Sequence[int]) -> float:
 
 
 def _require_labels(is_known: Tensor, items: Items) -> None:
-    """Refuse examples of which nothing is known."""
+    """Refuse examples of which nothing is known; `is_known` is boolean, one an example."""
     if not bool(is_known.all()):
-        place = int((~is_known).nonzero()[0, 0]) if len(is_known) == len(items) else 0
-        raise ValueError(f"{items[place].place}: it has no label, and cannot be measured by; use `regard predict`")
+        first = items[int((~is_known).nonzero()[0, 0])]
+        raise ValueError(f"{first.place}: it has no label, and cannot be measured by; use `regard predict`")
 
 
 _ASSESSORS: dict[str, Callable[..., Assessment]] = {  # by the name of a head

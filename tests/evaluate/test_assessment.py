@@ -1,0 +1,27 @@
+"""What is said of examples by which a model cannot be measured."""
+
+import re
+
+import pytest
+from small_encoders import small_reader
+
+from regard.data.examples import Choices, Example, TaggedWords
+from regard.evaluate.assessment import assess
+from regard.reading.predicting import form_of
+from regard.reading.preparing import prepare
+
+SENTENCES = {
+    "classification": [Example(("the film",), "pos", "a:1"), Example(("the book",), None, "a:2")],
+    "regression": [Example(("the film",), 1.5, "a:1"), Example(("the book",), None, "a:2")],
+    "choice": [Choices("the", ("film", "book"), 1, "a:1"), Choices("the", ("film", "book"), None, "a:2")],
+    "tagging": [TaggedWords(("the", "film"), ("pos", "neg"), "a:1"), TaggedWords(("the", "book"), None, "a:2")],
+}
+
+
+@pytest.mark.parametrize("head", SENTENCES)
+def test_an_example_without_a_label_is_named(head):
+    labels = ("neg", "pos") if head in ("classification", "tagging") else ()
+    reader, items = small_reader("bert", head, labels), SENTENCES[head]
+    prepared = prepare(head, items, labels, form_of(reader))
+    with pytest.raises(ValueError, match=re.escape("a:2: it has no label")):
+        assess(reader, prepared, items)
