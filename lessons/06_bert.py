@@ -501,10 +501,11 @@ tell(
     """
     ## How it learns: which sentence is next
 
-    The second task of section 3.1: two texts are read together, and what stands over `[CLS]` must tell whether the second
-    follows the first, or comes from elsewhere. It was meant for questions
-    with answers and for pairs of sentences; later papers found that it helps
-    little, and ALBERT asks for the order of two neighbours instead.
+    The second task of section 3.1: two texts are read together, and what
+    stands over `[CLS]` must tell whether the second follows the first, or
+    comes from elsewhere. It was meant for questions with answers and for
+    pairs of sentences; later papers found that it helps little, and ALBERT
+    asks for the order of two neighbours instead.
     """
 )
 table(
