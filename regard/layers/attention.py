@@ -9,8 +9,9 @@ from regard.attention.attend import attend
 from regard.attention.fused import weigh
 from regard.attention.masks import Mask
 from regard.attention.record import Attention
+from regard.layers.cache import FillingCache, WritingCache
 from regard.layers.linear import Linear, product
-from regard.layers.state import FillingCache, Hypotheses, WritingCache
+from regard.layers.state import Hypotheses
 
 
 @dataclass(frozen=True)

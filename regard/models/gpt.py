@@ -19,10 +19,11 @@ from regard.attention.packing import Packed
 from regard.layers.activations import GELU
 from regard.layers.attention import MultiHeadAttention
 from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
+from regard.layers.cache import FillingCache
+from regard.layers.continuation import Continuation
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.linear import Linear
-from regard.layers.state import Continuation, FillingCache
 from regard.layers.vocabulary import require_known
 from regard.storage.names import require
 

@@ -17,11 +17,13 @@ from regard.attention.masks import causal, documents, padding
 from regard.attention.packing import Packed
 from regard.layers.attention import HeadProjections, MultiHeadAttention, Source, SourceAttention
 from regard.layers.blocks import FeedForward, PostNormBlock, PreNormBlock, Stack
+from regard.layers.cache import KeyValueCache
+from regard.layers.continuation import Tree
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import tensor2tensor
 from regard.layers.linear import Linear
 from regard.layers.positions import sinusoids
-from regard.layers.state import Hypotheses, KeyValueCache, Tree, stacked
+from regard.layers.state import Hypotheses, stacked
 
 EPSILON = 1e-6  # of layer norms, from the code
 

@@ -19,10 +19,12 @@ from regard.attention.packing import Packed
 from regard.layers.adaptive import AdaptiveEmbedding, AdaptiveSoftmax
 from regard.layers.attention import RelativeAttention, Segment, Steps
 from regard.layers.blocks import FeedForward, PostNormBlock, Stack
+from regard.layers.cache import FillingCache
+from regard.layers.continuation import Continuation, PatternTree
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.positions import distances
-from regard.layers.state import Continuation, FillingCache, Hypotheses, PatternTree
+from regard.layers.state import Hypotheses
 from regard.layers.vocabulary import require_known
 
 EPSILON = 1e-5  # of layer norms, from the PyTorch code

@@ -12,10 +12,12 @@ from torch.testing import assert_close
 from regard.layers import initialise
 from regard.layers.adaptive import AdaptiveEmbedding, AdaptiveSoftmax
 from regard.layers.attention import AdditiveAttention, MultiHeadAttention, Source, SourceAttention
+from regard.layers.cache import KeyValueCache, Slots
+from regard.layers.continuation import Tree
 from regard.layers.dropout import Dropout
 from regard.layers.maxout import maxout
 from regard.layers.positions import sinusoids
-from regard.layers.state import Hypotheses, KeyValueCache, Recurrent, Slots, Tree
+from regard.layers.state import Hypotheses, Recurrent
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
