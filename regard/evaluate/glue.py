@@ -1,24 +1,18 @@
-"""GLUE's scores, over several seeds too, and the submission which its server scores.
+"""GLUE's scores, over several seeds too.
 
 What is scored and submitted is a sheet: one a task, but for MNLI, which has two (`MNLI-m`, `MNLI-mm`), and `AX`, the
 diagnostic set. Scores are kept as shares, and printed a hundredfold, as the papers have them.
 """
 
 import json
-import math
 import statistics
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
 from regard.data.examples import Example
-from regard.data.glue import GLUE_TASKS, HIGHEST_SCORE, LOWEST_SCORE, GlueTask
-from regard.data.lines import lines_of
-from regard.data.rows import Unusable
+from regard.data.glue import GLUE_TASKS, GlueTask
 from regard.evaluate.metrics import Measures, aligned, measure_classes, measure_numbers, spelled
-from regard.storage.files import written_whole
 from regard.storage.names import require
 
 
@@ -255,122 +249,3 @@ def over_seeds(runs: Sequence[GlueScores]) -> SeedScores:
     rows = zip(*(run.rows for run in runs), strict=True)
     spreads = (Spread(row[0][0], row[0][1], tuple(value for _, _, value in row)) for row in rows)
     return SeedScores(len(runs), tuple(spreads), runs[0].missing)
-
-
-HEADER = "index\tprediction"
-
-
-def write_predictions(folder: str | Path, name: str, predictions: Sequence[str] | Sequence[float]) -> Path:
-    """Write the predictions of a sheet's test split as `folder/NAME.tsv`, as a submission holds them.
-
-    Raises:
-        ValueError: if there is no such sheet, they are not as many as the split has, or one is no label.
-    """
-    text = _sheet_text(name, predictions)
-    path = Path(folder) / f"{name}.tsv"
-    with written_whole(path) as file:
-        file.write(text)
-    return path
-
-
-def read_predictions(folder: str | Path) -> dict[str, list[str] | list[float]]:
-    """The predictions of all sheets which lie in a folder, as `write_predictions` wrote them.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if a file is not one of predictions.
-    """
-    found: dict[str, list[str] | list[float]] = {}
-    for name, sheet in SHEETS.items():
-        path = Path(folder) / f"{name}.tsv"
-        if path.is_file():
-            cells = _cells(path)
-            try:
-                found[name] = [float(cell) for cell in cells] if sheet.task.is_regression else cells
-                _sheet_text(name, found[name])
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from None
-    if not found:
-        raise FileNotFoundError(f"no predictions in {folder}; looked for {', '.join(f'{name}.tsv' for name in SHEETS)}")
-    return found
-
-
-def _cells(path: Path) -> list[str]:
-    """The column of predictions of a file.
-
-    Raises:
-        ValueError: if the header or an index is another.
-    """
-    cells = []
-    for number, line in enumerate(lines_of(path), -1):
-        if isinstance(line, Unusable):
-            raise line
-        index, _, cell = line.partition("\t")
-        is_wrong = index != str(number) if number >= 0 else line != HEADER
-        if is_wrong:
-            expected = f"index {number} and a prediction" if number >= 0 else "the header index, prediction"
-            raise ValueError(f"{path}:{number + 2}: expected {expected} with a tab between, got {line!r}")
-        cells.append(cell)
-    return cells[1:]
-
-
-def write_submission(path: str | Path, predictions: Mapping[str, Sequence[str] | Sequence[float]]) -> None:
-    """Write the zip file which GLUE's server takes: a sheet for every task, and `AX`, with the test split's indices.
-
-    A submission is whole or refused, since the server wants all sheets. For a task without a model one class can be
-    predicted throughout, as BERT's authors did for WNLI; that is the caller's to do, and to say beside the scores. The
-    numbers of STS-B are moved into 0 to 5, where all true ones lie. The same predictions give the same bytes.
-
-    Raises:
-        ValueError: if sheets are missing or not known, have not as many predictions as their split, or one is no label.
-    """
-    path = Path(path)
-    if path.suffix != ".zip":
-        raise ValueError(f"a submission is a zip file, got {path}")
-    for name in predictions:
-        require("sheet", name, SHEETS)
-    missing = [name for name in SHEETS if name not in predictions]
-    if missing:
-        raise ValueError(
-            f"a submission has a sheet for each of {', '.join(SHEETS)}; there are no predictions for "
-            f"{', '.join(missing)}; for a task without a model predict one class throughout, and say so"
-        )
-    texts = {name: _sheet_text(name, predictions[name]) for name in SHEETS}
-    with written_whole(path, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-        for name, text in texts.items():
-            entry = zipfile.ZipInfo(f"{name}.tsv")  # dated 1980; not compressed, for zlib's versions differ in bytes
-            entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same on every system
-            archive.writestr(entry, text)
-
-
-def _sheet_text(name: str, predictions: Sequence[str] | Sequence[float]) -> str:
-    """A sheet as the server reads it.
-
-    Raises:
-        ValueError: if there is no such sheet, or the predictions are not as the split has them.
-    """
-    require("sheet", name, SHEETS)
-    sheet = SHEETS[name]
-    if len(predictions) != sheet.count:
-        raise ValueError(
-            f"{name} has {sheet.count:,} predictions, one for each example of {sheet.task.files[sheet.test].name}, got "
-            f"{len(predictions):,}"
-        )
-    cells = (_cell(name, sheet.task, index, each) for index, each in enumerate(predictions))
-    return "\n".join([HEADER, *(f"{index}\t{cell}" for index, cell in enumerate(cells))]) + "\n"
-
-
-def _cell(name: str, task: GlueTask, index: int, prediction: str | float) -> str:
-    """A prediction as it is written.
-
-    Raises:
-        ValueError: if it is not one of the labels, or no number.
-    """
-    if not task.is_regression:
-        if prediction not in task.labels:
-            labels = ", ".join(task.labels)
-            raise ValueError(f"prediction {index} of {name} must be one of {labels}, got {prediction!r}")
-        return str(prediction)
-    if isinstance(prediction, str) or not math.isfinite(prediction):
-        raise ValueError(f"prediction {index} of {name} must be a finite number, got {prediction!r}")
-    return f"{min(max(float(prediction), LOWEST_SCORE), HIGHEST_SCORE):.6f}"

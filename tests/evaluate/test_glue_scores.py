@@ -11,16 +11,8 @@ from hypothesis import strategies as some
 
 from regard.data.examples import Example
 from regard.data.glue import GLUE_TASKS, read_glue
-from regard.evaluate.glue import (
-    SHEETS,
-    GlueScores,
-    Spread,
-    over_seeds,
-    read_predictions,
-    score_sheet,
-    write_predictions,
-    write_submission,
-)
+from regard.evaluate.glue import SHEETS, GlueScores, Spread, over_seeds, score_sheet
+from regard.evaluate.glue_files import read_predictions, write_predictions, write_submission
 from regard.evaluate.metrics import Measure, Measures
 
 FILES = ["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "MNLI-mm", "QNLI", "RTE", "WNLI", "AX"]
