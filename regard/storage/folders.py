@@ -1,6 +1,7 @@
 """Folders of plain arrays which are whole or not there, with a manifest which says what they hold."""
 
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -101,7 +102,7 @@ def _own_place(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.parent / f".{folder.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for left in folder.parent.glob(f".{folder.name}.*.partial*"):
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.partial*"):
             shutil.rmtree(left, ignore_errors=True)
         place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
         place.chmod(0o755)
