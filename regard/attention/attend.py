@@ -28,6 +28,9 @@ def kernel(name: str) -> Iterator[None]:
     Args:
         name: "fastest" (the default: what the mask and the device allow), "reference" (the plain formula, the
             yardstick) or "flex" (FlexAttention).
+
+    Raises:
+        ValueError: if there is no such kernel.
     """
     global _kernel
     if name not in KERNELS:
@@ -63,6 +66,9 @@ def attend(
         record: a list to which the weights [B, H, T, S] are appended; the reference kernel computes them.
 
     Returns: [B, H, T, K]. A query which may see no key gets zeros, in each kernel.
+
+    Raises:
+        ValueError: if weights are to be dropped by "flex", which cannot.
     """
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     if record is not None or _kernel == "reference":

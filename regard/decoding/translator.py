@@ -58,7 +58,8 @@ class Translator:
         sizes = _vocabularies(model)
         if sizes != (source.size, target.size):
             raise ValueError(
-                f"the model knows {sizes} ids of source and target, the tokenizers {source.size, target.size}"
+                f"the model knows {sizes} ids of source and target, the tokenizers {source.size, target.size}: they do "
+                "not belong together"
             )
         self.model, self.source, self.target, self.length_penalty = model, source, target, length_penalty
 

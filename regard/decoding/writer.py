@@ -222,7 +222,9 @@ class Writer:
             for line in lines:
                 if self.context is not None and len(line.ids) + line.left - 1 > self.context:
                     raise ValueError(
-                        f"prompt {line.number + 1} and its new tokens overfill the context in a beam search"
+                        f"prompt {line.number + 1} has {len(line.ids):,} tokens, and with {line.left:,} new ones does "
+                        f"not fit into the context of {self.context:,}; a beam search slides no window: ask for fewer, "
+                        "shorten it, or take one beam"
                     )
             state = self.model.start(Packed.of(line.ids for line in lines).to(self.device))
             longest = torch.tensor([line.left for line in lines])

@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from regard.storage.names import require
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -27,8 +29,7 @@ def curves_figure(runs: Mapping[str, Sequence[Mapping[str, float]]], *, quality:
     Raises:
         ValueError: if there is no run, a run has measured nothing yet, or the quality is not known.
     """
-    if quality not in QUALITIES:
-        raise ValueError(f"quality must be one of {', '.join(QUALITIES)}, got {quality!r}")
+    require("quality", quality, QUALITIES)
     if not runs:
         raise ValueError("there is no run to draw")
     from matplotlib.figure import Figure

@@ -1,7 +1,8 @@
 """The files in which predictions for SQuAD travel, under the names which BERT's code gives them.
 
 `predictions.json` has the answer of each question by its id, and `null_odds.json` the odds of there being none: these
-two the official script reads. `nbest_predictions.json` lists the answers of each question, the best first.
+two the official script reads. `nbest_predictions.json` lists the answers of each question, the best first. The name
+of `threshold.json` is ours: the odds above which a model gives no answer, in its directory.
 """
 
 import json
@@ -17,6 +18,7 @@ from regard.storage.files import written_whole
 PREDICTIONS = "predictions.json"
 NBEST = "nbest_predictions.json"
 NULL_ODDS = "null_odds.json"
+THRESHOLD = "threshold.json"
 
 Value = TypeVar("Value")
 
@@ -107,9 +109,6 @@ def _write(path: Path, content: object) -> None:
     with written_whole(path) as file:
         json.dump(content, file, indent=4, ensure_ascii=False, allow_nan=False)
         file.write("\n")
-
-
-THRESHOLD = "threshold.json"
 
 
 def write_threshold(folder: str | Path, threshold: float) -> None:

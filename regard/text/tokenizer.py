@@ -58,7 +58,7 @@ class Tokenizer:
     """Text to ids and back; made by `Tokenizer.train`, `Tokenizer.load` or `Tokenizer.from_files`.
 
     Raises:
-        ValueError: if the special tokens are neither those of training nor those of GPT or GPT-2.
+        ValueError: if the special tokens are neither those of `Tokenizer.train` nor those of a published model.
     """
 
     def __init__(self, tokenizer: tokenizers.Tokenizer):
@@ -86,9 +86,10 @@ class Tokenizer:
 
         Args:
             kind: one of `KINDS` or, for encoders, of `ENCODERS`.
-            vocabulary: ids at most, the three special ones included; None is all, for the kinds alone which
+            vocabulary: ids at most, the special ones included; None is all, for the kinds alone which
                 only count: words, whitespace and characters.
             minimum: how often a word, a character or a pair must be seen to become a token of its own.
+            lowercase: whether capitals are written small; in `bert` accents go with them.
 
         Raises:
             ValueError: if an argument is out of its range, there is no text, or the vocabulary cannot hold every

@@ -36,7 +36,9 @@ def examples(
     if references is not None and len(references) != len(sources):
         raise ValueError(f"there are {len(sources)} sources, but {len(references)} references")
     if forced and references is None:
-        raise ValueError("to look at references, give them")
+        raise ValueError(
+            "forced=True looks at how references are read: give references, or look at the model's own output"
+        )
     outputs = references if forced and references is not None else translator.translate(sources, beams=beams)
     for number, (source, output) in enumerate(zip(sources, outputs, strict=True)):
         text = {"source": source, "output": output}

@@ -166,6 +166,8 @@ def test_a_translator_is_not_taken_for_a_writer(tmp_path):
         ({"seed": [1, 2]}, "there are 1 prompts, but 2 seeds"),
         ({"beams": 2, "temperature": 0.5}, "a beam search draws nothing"),
         ({"length_penalty": 0.5}, "length_penalty is of a beam search"),
+        ({"tokens": 90, "beams": 2}, "prompt 1 has 3 tokens, .* let a window slide"),
+        ({"tokens": 90, "beams": 2, "window": True}, "prompt 1 has 3 tokens, .* a beam search slides no window"),
     ],
 )
 def test_options_which_make_no_sense_are_refused(options, message):
