@@ -31,6 +31,7 @@ OFTEN = 10
 TASKS = ("classification", "regression", "tagging", "choice")
 Labelled = TypeVar("Labelled", Example, TaggedWords, Choices)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_KINDS = {Example: "texts or pairs", TaggedWords: "words with tags", Choices: "texts with options"}
 _WHOLE = re.compile(r"(-?[1-9]\d*|0)\.0+", re.ASCII)
 
 
@@ -72,7 +73,7 @@ class Found:
 
     def _settled(self, example: Labelled, known: set[str]) -> Labelled | Unusable:
         """An example with its label as the task has it, or what is wrong with it."""
-        _require_kind(example, self.task)
+        require_kind(example, self.task)
         if isinstance(example, TaggedWords):
             strange = next((tag for tag in example.tags or () if tag not in known), None)
             return example if strange is None else self._strange(strange, example.place)
@@ -125,12 +126,12 @@ def task_of(examples: Iterable[Example] | Iterable[TaggedWords] | Iterable[Choic
         raise ValueError("there are no examples, and so there is no task")
     natural = {TaggedWords: "tagging", Choices: "choice"}.get(type(first), task or "classification")
     if task:
-        _require_kind(first, task)
+        require_kind(first, task)
     names: Counter[str] = Counter()
     places: dict[str, str] = {}
     options, total = set(), 0
     for example in chain([first], examples):
-        _require_kind(example, natural)
+        require_kind(example, natural)
         total += 1
         if isinstance(example, Choices):
             options.add(len(example.options))
@@ -209,12 +210,12 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def _require_kind(example: object, task: str) -> None:
+def require_kind(example: object, task: str) -> None:
     """Refuse examples of another kind than the task's."""
     kind = {"tagging": TaggedWords, "choice": Choices}.get(task, Example)
     if not isinstance(example, kind):
-        place = getattr(example, "place", "")
-        raise ValueError(f"{place}: {task} needs {kind.__name__}, got {type(example).__name__}")
+        place, found = getattr(example, "place", ""), _KINDS.get(type(example), type(example).__name__)
+        raise ValueError(f"{place}: {task} needs {_KINDS[kind]}, got {found}")
 
 
 def _given(example: Example | TaggedWords) -> object:

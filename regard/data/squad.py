@@ -73,6 +73,11 @@ def read_squad(path: str | Path) -> list[Question]:
 
 def _questions(document: object, file: str) -> Iterator[Question]:
     """The questions of a document, each with its place."""
+    if not isinstance(document, dict) or "data" not in document:
+        raise ValueError(
+            f"{file}: this is not SQuAD's JSON, whose articles are a list named 'data'; a table of JSON has an object "
+            "a line, and ends in .jsonl"
+        )
     for article, at in items(document, "data", f"{file}: "):
         title = entry(article, "title", str, at) if has(article, "title", at) else ""
         for paragraph, within in items(article, "paragraphs", at):

@@ -98,7 +98,7 @@ class TaggedText(Source):
         if labelled and word == tag:
             raise ValueError(
                 f"{path}:{number}: column {word + 1} would hold words and tags; the line has {width}, separated by "
-                f"{'tabs' if has_tabs else 'spaces'}"
+                f"{'tabs' if has_tabs else 'spaces'}, and a CoNLL file a word and its tag a line"
             )
         return _sentences(path, has_tabs, width, word, tag if labelled else None, is_universal=is_universal)
 

@@ -81,7 +81,9 @@ def configured(kind: type, values: dict[str, Any], place: str) -> Any:
     try:
         return kind(**values)
     except ValueError as error:  # of values which do not go together
-        raise ValueError(f"{place}: {error}") from error
+        name = place.rpartition(" ")[2]
+        says_where = str(error).startswith(f"{name}.")  # as `plan.rate must be positive` in `run.toml: plan`
+        raise ValueError(f"{place.removesuffix(name) if says_where else f'{place}: '}{error}") from error
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:

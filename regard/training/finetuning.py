@@ -118,7 +118,9 @@ class FineTuningTask(Task):
         config = configured(entry.config, {**values, "pools": HEADS[head].pools}, "model")
         limit = getattr(config, "context", text.longest)
         if text.longest > limit:
-            raise ValueError(f"text.longest={text.longest} exceeds the {limit} positions which the model knows")
+            raise ValueError(
+                f"text.longest={text.longest} exceeds the {limit} positions which the model knows; lower it"
+            )
         layers = getattr(config, "depth", 0)
         if plan.freeze > layers:
             raise ValueError(f"plan.freeze={plan.freeze} exceeds the model's {layers} layers")

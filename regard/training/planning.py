@@ -7,7 +7,7 @@ from typing import Any
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.glue import GLUE_TASKS
-from regard.data.labels import Found, task_of
+from regard.data.labels import TASKS, Found, task_of
 from regard.data.rows import SkippedExamples
 from regard.data.sources import located, suffix_of
 from regard.data.splits import leak, split
@@ -15,14 +15,21 @@ from regard.data.squad_windows import SkippedQuestions, all_windows
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.models.heads import HEADS
-from regard.models.saved import MODELS, read_config
+from regard.models.saved import MODELS, configured, read_config
 from regard.reading.preparing import SPANS
+from regard.storage.names import require
 from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningPlan, FineTuningText
 from regard.training.run import Run, build_run
 
-Source = Table | TaggedText | GluePart | SquadFile
+LabelledSource = Table | TaggedText | GluePart | SquadFile
 TAGGED = (".conll", ".conllu", ".bio", ".iob", ".iob2")  # files which hold a word a line
+KINDS = {  # what a source is read as, in words
+    Table: "a table",
+    TaggedText: "sentences of tagged words",
+    SquadFile: "SQuAD's questions",
+    GluePart: "a part of GLUE",
+}
 
 
 @dataclass
@@ -35,6 +42,9 @@ class Wishes:
         validations: in each epoch.
         text: values of `FineTuningText`.
         plan: values of `FineTuningPlan`; its steps, warm-up and validations follow from the above.
+
+    Raises:
+        ValueError: if a value is out of its range.
     """
 
     epochs: float = 3.0
@@ -43,9 +53,23 @@ class Wishes:
     text: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self):
+        if not self.epochs > 0:
+            raise ValueError(f"epochs must be more than 0, got {self.epochs:g}")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup is a share of the steps from 0 to 1, got {self.warmup:g}")
+        if self.validations < 1:
+            raise ValueError(f"validations must be 1 or more, got {self.validations}")
 
-def source_of(path: str, task: str, options: dict[str, Any]) -> Source:
-    """Where examples are found: questions in .json, words with tags in .conll and the like, else a table.
+
+def source_of(path: str, task: str, options: dict[str, Any]) -> LabelledSource:
+    """Where examples are found.
+
+    Args:
+        path: a file, or hub data.
+        task: which says what they are; without, .json holds questions, .conll and the like words with tags, and all
+            else is a table.
+        options: fields of the source; empty ones are not given.
 
     Raises:
         ValueError: if an option is not of that kind of file.
@@ -63,12 +87,13 @@ def _made(kind: Any, path: str, options: dict[str, Any]) -> Any:
     """A source of this kind."""
     known = {field.name for field in dataclasses.fields(kind)}
     if wrong := sorted(options.keys() - known):
-        raise ValueError(f"{path} is read as {kind.__name__}, which has no {', '.join(wrong)}")
+        hint = "; a table of JSON has an object a line, and ends in .jsonl" if kind is SquadFile else ""
+        raise ValueError(f"{path} is read as {KINDS[kind]}, which has no {', '.join(wrong)}{hint}")
     return kind(path, **options)
 
 
 def plan_finetuning(
-    model: Path, name: str, train: Source, validation: Source | None, wishes: Wishes, task: str = ""
+    model: Path, name: str, train: LabelledSource, validation: LabelledSource | None, wishes: Wishes, task: str = ""
 ) -> tuple[Run, list[str]]:
     """A run, and what is to be said of it.
 
@@ -86,11 +111,18 @@ def plan_finetuning(
     kind, config = read_config(model)
     if not hasattr(MODELS[kind].model, "sums_up_last"):
         raise ValueError(f"{model} holds {kind}, which is no encoder, and is not fine-tuned by labels")
-    text = FineTuningText(**{"longest": _longest(train), **wishes.text})
+    if task:
+        require("task", task, (*TASKS, *SPANS))
+    if validation is not None and type(validation) is not type(train):
+        raise ValueError(
+            f"{train.path} is read as {KINDS[type(train)]}, and {validation.path} as {KINDS[type(validation)]}; a run "
+            "is validated on what it is trained on"
+        )
+    text = configured(FineTuningText, {"longest": _longest(train, config), **wishes.text}, "text")
     if validation is None and isinstance(train, SquadFile):
         train, validation = SquadFile(train.path, (text.share, 1.0)), SquadFile(train.path, (0.0, text.share))
     found, count, said = _looked_at(train, validation, text, task, model, kind)
-    plan = FineTuningPlan(**wishes.plan)  # which names what is wrong with them
+    plan = configured(FineTuningPlan, wishes.plan, "plan")  # which names what is wrong with it
     together = plan.examples * plan.accumulate
     steps = max(1, round(count * wishes.epochs / together))
     every = max(1, round(steps / max(1.0, wishes.epochs * wishes.validations)))
@@ -113,29 +145,17 @@ def plan_finetuning(
 
 
 def _looked_at(
-    train: Source, validation: Source | None, text: FineTuningText, task: str, model: Path, kind: str
+    train: LabelledSource, validation: LabelledSource | None, text: FineTuningText, task: str, model: Path, kind: str
 ) -> tuple[Found, int, list[str]]:
     """The task of the examples, how many there are to train on, and what is to be said of them."""
     source: Any = located(train)
     if isinstance(source, SquadFile):
-        questions, skipped = source.read(), SkippedQuestions()
-        tokenizer = Tokenizer.load(model)
-        framing = tokenizer.framing(is_last=MODELS[kind].model.sums_up_last)
-        made = all_windows(questions, tokenizer, framing, longest=text.longest, stride=text.stride, skipped=skipped)
-        count = sum(1 for _ in made)
-        impossible = sum(question.is_impossible for question in questions)
-        said = [f"{len(questions):,} questions, {impossible:,} of them without an answer: {task or 'span'}; {skipped}"]
-        return Found(task or "span", "questions about contexts"), count, said
+        return _questions(source, text, task or "span", model, kind)
     skipped = SkippedExamples() if text.skip else None
     items: list[Any] = list(source.read(skipped))
-    if isinstance(source, GluePart):
-        of_task = GLUE_TASKS[source.task]
-        found = Found("regression" if of_task.is_regression else "classification", source.task, of_task.labels)
-        if not found.labels:
-            return found, len(items), []
-        found = dataclasses.replace(task_of(items, found.task), labels=of_task.labels)
-    else:
-        found = task_of(items, task)
+    found = _task_of(source, items, task)
+    if not found.labels and isinstance(source, GluePart):
+        return found, len(items), []
     items = found.settled(items, skipped)
     said = [*([str(source.found())] if isinstance(source, Table) else []), str(found)]
     if found.labels:
@@ -146,15 +166,47 @@ def _looked_at(
         total, (items, _) = len(items), split(items, found, text.share)
         said.append(f"{total - len(items):,} of {total:,} examples are set apart to validate on")
     else:
-        apart: Any = located(validation)
-        other: list[Any] = list(apart.read(SkippedExamples() if text.skip else None))
-        if unseen := found.unseen(other):
-            names = ", ".join(f"{name} ({count:,})" for name, count in unseen.most_common(5))
-            said.append(f"the validation examples have labels which training has not: {names}")
-        said.append(str(leak(items, found.settled(other, SkippedExamples() if text.skip else None))))
+        said += _beside(items, located(validation), found, skips=text.skip)
     return found, len(items), said
 
 
-def _longest(train: Source) -> int:
-    """Tokens of an input where nobody says: 384 for questions about a context, else 128."""
-    return 384 if isinstance(train, SquadFile) else 128
+def _questions(
+    source: SquadFile, text: FineTuningText, task: str, model: Path, kind: str
+) -> tuple[Found, int, list[str]]:
+    """The task of questions, how many windows they have, and what is to be said of them."""
+    questions, skipped = source.read(), SkippedQuestions()
+    tokenizer = Tokenizer.load(model)
+    framing = tokenizer.framing(is_last=MODELS[kind].model.sums_up_last)
+    made = all_windows(questions, tokenizer, framing, longest=text.longest, stride=text.stride, skipped=skipped)
+    count = sum(1 for _ in made)
+    impossible = sum(question.is_impossible for question in questions)
+    said = f"{len(questions):,} questions, {impossible:,} of them without an answer: {task}; {skipped}"
+    return Found(task, "questions about contexts"), count, [said]
+
+
+def _task_of(source: Any, items: list[Any], task: str) -> Found:
+    """The task of labelled examples: of GLUE's tasks with the labels in their order, else as the labels tell."""
+    if not isinstance(source, GluePart):
+        return task_of(items, task)
+    known = GLUE_TASKS[source.task]
+    if known.is_regression:
+        return Found("regression", source.task)
+    return dataclasses.replace(task_of(items, "classification"), labels=known.labels)
+
+
+def _beside(items: list[Any], validation: Any, found: Found, *, skips: bool) -> list[str]:
+    """What is to be said of examples to validate on beside those of training."""
+    skipped = SkippedExamples() if skips else None
+    others: list[Any] = list(validation.read(skipped))
+    said = []
+    if unseen := found.unseen(others):
+        names = ", ".join(f"{name} ({count:,})" for name, count in unseen.most_common(5))
+        said.append(f"the validation examples have labels which training has not: {names}")
+    said.append(str(leak(items, found.settled(others, skipped))))
+    return [*said, f"of those to validate on {skipped}"] if skipped else said
+
+
+def _longest(train: LabelledSource, config: Any) -> int:
+    """Tokens of an input where nobody says: 384 for questions about a context, else 128; no more than a model reads."""
+    usual = 384 if isinstance(train, SquadFile) else 128
+    return min(usual, getattr(config, "context", usual))  # XLNet has no limit

@@ -54,7 +54,7 @@ class TestTask:
             task_of(labelled("1", "x"), "regression")
         with pytest.raises(ValueError, match=r"task must be one of .*, got 'clasification'; did you mean"):
             task_of(labelled("1", "x"), "clasification")
-        with pytest.raises(ValueError, match=r"a\.csv:2: tagging needs TaggedWords, got Example"):
+        with pytest.raises(ValueError, match=r"a\.csv:2: tagging needs words with tags, got texts or pairs"):
             task_of(labelled("1", "x"), "tagging")
 
     @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ class TestTask:
             ([TaggedWords(("a",), None, "x:1")], "x:1: this has no label"),
             (
                 [*labelled("a"), TaggedWords(("a",), ("O",), "x:1")],
-                "x:1: classification needs Example, got TaggedWords",
+                "x:1: classification needs texts or pairs, got words with tags",
             ),
             (labelled(*(f"text {n}" for n in range(40))), r"40 values in 40 examples, such as 'text 0' \(a\.csv:2\)"),
         ],
@@ -163,7 +163,7 @@ class TestSettled:
         assert found.unseen(other) == {"B-Y": 1}
 
     def test_examples_of_another_kind_are_refused(self):
-        with pytest.raises(ValueError, match="classification needs Example, got Choices"):
+        with pytest.raises(ValueError, match="classification needs texts or pairs, got texts with options"):
             task_of(labelled("a", "b")).settled([Choices("a", ("b", "c"), 0)])
 
     def test_balance_says_how_classes_are_shared_out(self):
