@@ -7,14 +7,23 @@ from typing import Any
 import typer
 
 
-def assess_readers(folders: list[Path], file: str, columns: dict[str, str], as_json: bool) -> None:
-    """Print what models with a head score on a file, or on the examples which their runs validated on.
+def assess_readers(folders: list[Path], file: str, columns: dict[str, Any], *, skip: bool, as_json: bool) -> None:
+    """Print what models with a head score on a file, or on the test or validation examples of their runs.
+
+    Args:
+        folders: of the models.
+        file: labelled examples; empty for those of the runs.
+        columns: of the file, where they are not those of a model's run.
+        skip: whether what cannot be used is counted and passed over.
+        as_json: whether JSON is printed.
 
     Raises:
         ValueError: if a model has no head, or the file is not of its task.
     """
+    from regard.cli.examples import run_in, stride_of
     from regard.cli.folders import by_name
     from regard.cli.progress import progress
+    from regard.data.rows import SkippedExamples
     from regard.evaluate.assessment import assess
     from regard.evaluate.metrics import confusion, entity_scores
     from regard.objectives.labels import LABELS
@@ -26,12 +35,13 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, str], as_j
     for name, folder in by_name(folders).items():
         reader = Reader.load(folder)
         reader.require(*LABELS, use="be measured by labels")
-        items, where = _items(folder, reader, file, columns)
-        prepared = prepare(reader.head, items, reader.labels, form_of(reader))
+        run, skipped = run_in(folder), SkippedExamples() if skip else None
+        items, where = _items(folder, reader, run, file, columns, skipped)
+        prepared = prepare(reader.head, items, reader.labels, form_of(reader, stride=stride_of(run)))
         with progress(len(prepared.examples.inputs), "reading") as done:
             assessment = assess(reader, prepared, items, done)
         about: dict[str, Any] = {"examples": where, "measures": assessment.measures}
-        lines = [f"{name}  ({where}: {prepared})"]
+        lines = [f"{name}  ({where}: {prepared})", *([str(skipped)] if skipped else [])]
         lines += [f"{measure:<20}  {value:.4f}" for measure, value in assessment.measures.items()]
         report = None
         if reader.head == "classification":
@@ -48,21 +58,18 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, str], as_j
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
 
 
-def _items(folder: Path, reader: Any, file: str, columns: dict[str, str]) -> tuple[list[Any], str]:
+def _items(
+    folder: Path, reader: Any, run: Any, file: str, columns: dict[str, Any], skipped: Any
+) -> tuple[list[Any], str]:
     """Labelled examples, and where they are from."""
+    from regard.cli.examples import described, labelled_in, validated_in
     from regard.data.sources import located
-    from regard.reading.preparing import SPANS
-    from regard.training.finetuning import items_of, read_items
-    from regard.training.planning import source_of
-    from regard.training.run import RUN_FILE, read_run
+    from regard.training.finetuning import items_of
 
     if file:
-        task = reader.head if reader.head in ("tagging", *SPANS) else ""
-        source = source_of(file, task, columns)
-        return items_of({"head": reader.head, "labels": reader.labels}, source), file
-    if not (folder / RUN_FILE).is_file():
-        raise ValueError(f"{folder} has no {RUN_FILE} which names examples; give a file")
-    run = read_run(folder / RUN_FILE)
+        return labelled_in(file, reader.head, reader.labels, run, columns, skipped), file
+    if run is None:
+        raise ValueError(f"{folder} has no run of `regard finetune` which names examples; give a file")
     if run.test is not None:
-        return items_of(run.model, run.test), located(run.test).path
-    return read_items(run)[1], f"validation examples of {run.validation.path}"
+        return items_of(run.model, run.test, skipped), described(located(run.test))
+    return validated_in(run)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Beams, LengthPenalty
+from regard.cli.options import AsJson, Beams, LengthPenalty, Skip
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +27,8 @@ def evaluate(
     text: Annotated[str, typer.Option(help="Of labelled examples: column of the text.")] = "",
     pair: Annotated[str, typer.Option(help="Column of the second text.")] = "",
     label: Annotated[str, typer.Option(help="Column of the label.")] = "",
+    options: Annotated[list[str] | None, typer.Option("--option", help="Column of an option; several times.")] = None,
+    skip: Skip = False,
     as_json: AsJson = False,
 ) -> None:
     """Score models on a test set.
@@ -44,19 +46,23 @@ def evaluate(
     """
     from regard.models.saved import entry_of, read_config
 
-    files = [path for path in folders if path.is_file() or str(path).startswith("hub:")]
-    folders = [path for path in folders if path not in files]
+    files = [path for path in folders if not path.is_dir()]
+    folders = [path for path in folders if path.is_dir()]
+    for path in files:
+        if not path.is_file() and not str(path).startswith("hub:"):
+            raise FileNotFoundError(f"no folder and no file {path}")
     if not folders or len(files) > 1:
         raise ValueError("give model directories, and one file of labelled examples at most")
+    columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
     if all(entry_of(read_config(folder)[0]).reads == "inputs" for folder in folders):
         from regard.cli.assess import assess_readers
 
         if source is not None or target is not None or lengths is not None or output is not None:
             raise ValueError("--source, --target, --lengths and --output are of encoder-decoders")
-        assess_readers(folders, str(files[0]) if files else "", {"text": text, "pair": pair, "label": label}, as_json)
+        assess_readers(folders, str(files[0]) if files else "", columns, skip=skip, as_json=as_json)
         return
-    if files or text or pair or label:
-        raise ValueError("a file of examples and its columns are of encoders; give --source and --target")
+    if files or skip or any(columns.values()):
+        raise ValueError("a file of examples, its columns and --skip are of encoders; give --source and --target")
     if output is not None and len(folders) > 1:
         raise ValueError("--output takes the translations of one model")
     from regard.cli.folders import by_name

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import InBfloat16
+from regard.cli.options import InBfloat16, Skip
 
 REPORT = "report.html"
 
@@ -38,7 +38,7 @@ def finetune(
     head_only: Annotated[bool, typer.Option("--head-only", help="Train only what stands on the encoder.")] = False,
     layer_decay: Annotated[float, typer.Option(help="A layer's rate is that of the one above times this.")] = 1.0,
     bfloat16: InBfloat16 = False,
-    skip: Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")] = False,
+    skip: Skip = False,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of plan or text.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
 ) -> None:
@@ -70,11 +70,13 @@ def finetune(
         return
     if not model or not train or out is None:
         raise ValueError("say what is tuned, on what and where: --model MODEL --train FILE --out FOLDER")
+    from regard.cli.folders import require_free
     from regard.models.saved import read_config
     from regard.reading.pretrained import find_model
     from regard.training.planning import Wishes, plan_finetuning, source_of
     from regard.training.run import parsed_settings
 
+    require_free(out)
     folder = find_model(model)
     if head_only and freeze:
         raise ValueError("--head-only freezes all layers; leave --freeze away")

@@ -1,6 +1,19 @@
-"""What folders are called where several are compared."""
+"""Folders of models and of runs: what they are called side by side, and where a new run may be."""
 
 from pathlib import Path
+
+
+def require_free(out: Path) -> None:
+    """Refuse to begin a run where a model lies which no run has made, and which would be lost.
+
+    Raises:
+        ValueError: if one does.
+    """
+    from regard.models.saved import CONFIG, WEIGHTS
+    from regard.training.run import RUN_FILE
+
+    if not (out / RUN_FILE).is_file() and ((out / CONFIG).is_file() or (out / WEIGHTS).is_file()):
+        raise ValueError(f"{out} holds a model which would be written over; choose another --out")
 
 
 def by_name(folders: list[Path]) -> dict[str, Path]:

@@ -17,14 +17,21 @@ def register(app: typer.Typer) -> None:
 def predict(
     folder: Folder,
     file: Annotated[str, typer.Argument(help="A table, a CoNLL file, or hub data.")] = "",
-    texts: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
-    pair: Annotated[str, typer.Option(help="The second text of the one text; of a file, its column.")] = "",
-    column: Annotated[str, typer.Option(help="Of a file: column of the text.")] = "",
+    texts: Annotated[
+        list[str] | None, typer.Option("--text", help="A text; may be given several times. Of a file, its column.")
+    ] = None,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option("--pair", help="The second text of each text, or the options of one. Of a file, its column."),
+    ] = None,
+    options: Annotated[list[str] | None, typer.Option("--option", help="Of a file: column of an option.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of printing them.")] = None,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
 ) -> None:
     """Say what a fine-tuned model makes of texts, one JSON object a line, in their order.
+
+    The columns of a file are those which the model was tuned on, or are given.
 
     Examples:
 
@@ -32,29 +39,41 @@ def predict(
 
       regard predict runs/reviews new.csv --out predictions.jsonl
 
+      regard predict runs/reviews others.csv --text body
+
       regard predict runs/names unseen.conll
     """
-    if bool(file) == bool(texts):
+    if not file and not texts:
         raise ValueError("give a file, or texts with --text")
-    from regard.data.examples import Example, TaggedWords
+    if not file and options:
+        raise ValueError("--option names a column of a file; give the options of one text with --pair")
+    if file and max(len(texts or ()), len(pairs or ())) > 1:
+        raise ValueError(f"of {file}, --text and --pair each name one column")
+    from regard.cli.progress import progress
+    from regard.reading.predicting import form_of, predict_all
+    from regard.reading.preparing import SPANS, prepare
     from regard.reading.reader import Reader
     from regard.storage.files import written_whole
-    from regard.training.planning import source_of
 
     reader = Reader.load(folder)
+    if reader.head in SPANS:
+        raise ValueError(f"{folder} answers questions, which `regard answer` asks")
+    if not reader.head:
+        raise ValueError(f"{folder} has no head which says anything of texts; `regard finetune` gives it one")
+    reader.require("classification", "regression", "tagging", "choice", use="predict")
     round_as_asked(reader, int8, bfloat16)
-    reader.require("classification", "regression", "tagging", "choice", use="predict; `regard answer` asks questions")
     if file:
-        task = reader.head if reader.head == "tagging" else ""
-        source = source_of(file, task, {"text": column, "pair": pair})
-        items: list[Any] = list(source.read(labelled=False))  # pyright: ignore[reportCallIssue]
-    elif reader.head == "tagging":
-        from regard.reading.predicting import words_of
-
-        items = [TaggedWords(tuple(words_of(text)), None) for text in texts or ()]
+        items = _read(folder, reader.head, file, texts, pairs, options)
     else:
-        items = [Example((text, pair) if pair else (text,), None) for text in texts or ()]
-    lines = [json.dumps(one, ensure_ascii=False) for one in _predictions(reader, items)]
+        items = _given(reader.head, texts or [], pairs or [])
+    prepared = prepare(reader.head, items, (), form_of(reader))
+    inputs = prepared.examples.inputs
+    if prepared.cut:
+        what = f"{prepared.cut:,} of {len(inputs):,} inputs are longer than {reader.longest} tokens"
+        typer.echo(f"{what}, and are read without their ends", err=True)
+    with progress(len(inputs), "predicting") as done:
+        found = predict_all(reader, items, prepared, done)
+    lines = [json.dumps(_plain(one), ensure_ascii=False) for one in found]
     if out is None:
         for line in lines:
             typer.echo(line)
@@ -64,16 +83,45 @@ def predict(
     typer.echo(str(out))
 
 
-def _predictions(reader: Any, items: list[Any]) -> list[dict[str, Any]]:
-    """What is said of each item."""
-    from regard.cli.progress import counted
+def _read(
+    folder: Path, head: str, file: str, texts: list[str] | None, pairs: list[str] | None, options: list[str] | None
+) -> list[Any]:
+    """The examples of a file.
 
-    if reader.head == "tagging":
-        return [vars(one) for one in reader.tag([item.words for item in items])]
-    if reader.head == "choice":
-        return [vars(reader.choose(item.text, item.options)) for item in counted(items, "choosing")]
-    texts = [item.texts[0] if len(item.texts) == 1 else item.texts for item in items]
-    _, cut = reader.frame(texts)
-    if cut:
-        typer.echo(f"{cut:,} of {len(items):,} inputs are longer than {reader.longest} tokens, and are cut", err=True)
-    return [one.as_dict() for one in reader.predict(texts)]
+    Raises:
+        ValueError: if they are not what the head reads.
+    """
+    from regard.cli.examples import run_in, source_in
+    from regard.data.labels import require_kind
+
+    columns = {"text": (texts or [""])[0], "pair": (pairs or [""])[0], "options": tuple(options or ())}
+    source = source_in(file, head, run_in(folder), columns)
+    items = list(source.read(labelled=False))  # pyright: ignore[reportCallIssue]
+    for item in items[:1]:
+        require_kind(item, head)
+    return items
+
+
+def _given(head: str, texts: list[str], pairs: list[str]) -> list[Any]:
+    """The examples which are given on the command line.
+
+    Raises:
+        ValueError: if they are not what the head reads.
+    """
+    from regard.cli.examples import inputs_of
+    from regard.data.examples import Choices, Example, TaggedWords
+    from regard.reading.predicting import words_of
+
+    if head == "tagging":
+        if pairs:
+            raise ValueError("--pair cannot be used here: this model tags the words of single texts")
+        return [TaggedWords(tuple(words_of(text)), None) for text in texts]
+    inputs = inputs_of(head, texts, pairs)
+    if head == "choice":
+        return [Choices(text, tuple(options), None) for text, options in inputs]
+    return [Example((one,) if isinstance(one, str) else tuple(one), None) for one in inputs]
+
+
+def _plain(one: Any) -> dict[str, Any]:
+    """A prediction as JSON has it, without what there is not."""
+    return one.as_dict() if hasattr(one, "as_dict") else vars(one)

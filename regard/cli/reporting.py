@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from regard.cli.examples import described, labelled_in, run_in, stride_of, validated_in
 from regard.cli.findings import Findings, findings
 from regard.cli.progress import progress
-from regard.data.benchmarks import SquadFile
 from regard.data.rows import SkippedExamples
 from regard.evaluate.assessment import assess
 from regard.evaluate.curves import SMOOTHED, smoothed
@@ -20,18 +20,15 @@ from regard.reading.preparing import SPANS, Prepared, prepare
 from regard.reading.reader import Reader
 from regard.storage.weights import read_tensors
 from regard.training.checkpoint import checkpoints, read_state
-from regard.training.finetuning import TRAIN, FineTuningTask, FineTuningText, items_of, read_items
+from regard.training.finetuning import TRAIN
 from regard.training.log import MEASURES, read_measures
-from regard.training.planning import source_of
-from regard.training.run import RUN_FILE, Run, read_run
+from regard.training.run import RUN_FILE, Run
 from regard.visualise import inputs
 from regard.visualise.charts import Chart, Curve
 from regard.visualise.maps import Example as Picture
 from regard.visualise.report import Report, write_report
 
 PICTURES = 10  # examples whose attention is kept
-# Of a source, which another file shares.
-COLUMNS = ("text", "pair", "label", "options", "first_option", "words", "tags")
 
 
 def report_run(folder: str | Path, out: str | Path, file: str = "", *, worst: int = 200) -> Path:
@@ -50,10 +47,15 @@ def report_run(folder: str | Path, out: str | Path, file: str = "", *, worst: in
     folder = Path(folder)
     if worst < 1:
         raise ValueError(f"worst must be 1 or more, got {worst}")
-    run, text = _run(folder)
-    reader = Reader.load(folder)
-    items, where = _items(run, text, file)
-    prepared = prepare(reader.head, items, reader.labels, form_of(reader, stride=text.stride))
+    run = _run(folder)
+    reader, stride = Reader.load(folder), stride_of(run)
+    if file:
+        skipped = SkippedExamples() if run.text.skip else None
+        items, where = labelled_in(file, reader.head, reader.labels, run, skipped=skipped), file
+        where += f"; {skipped}" if skipped else ""
+    else:
+        items, where = validated_in(run)
+    prepared = prepare(reader.head, items, reader.labels, form_of(reader, stride=stride))
     with progress(len(prepared.examples.inputs), "reading") as done:
         assessment = assess(reader, prepared, items, done)
     found = findings(reader, prepared, items, assessment)
@@ -69,10 +71,10 @@ def report_run(folder: str | Path, out: str | Path, file: str = "", *, worst: in
         unit="squared error" if reader.head == "regression" else "nats",
         **found.parts,
     )
-    return write_report(out, report, _pictures(reader, text.stride, found, order[:PICTURES]))
+    return write_report(out, report, _pictures(reader, stride, found, order[:PICTURES]))
 
 
-def _run(folder: Path) -> tuple[Run, FineTuningText]:
+def _run(folder: Path) -> Run:
     """The run in a folder.
 
     Raises:
@@ -83,24 +85,10 @@ def _run(folder: Path) -> tuple[Run, FineTuningText]:
         raise FileNotFoundError(
             f"{folder} holds no run: it has no {RUN_FILE}; a report is of what `regard finetune` made"
         )
-    run = read_run(folder / RUN_FILE)
-    if run.task is not FineTuningTask:
-        raise ValueError(
-            f"{folder} holds a run of {run.model['kind']} which is no fine-tuning; `regard curves` draws it"
-        )
-    assert isinstance(run.text, FineTuningText)
-    return run, run.text
-
-
-def _items(run: Run, text: FineTuningText, file: str) -> tuple[list[Any], str]:
-    """Labelled examples, and where they are from."""
-    if not file:
-        share = f"a share of {_source(run.train)}" if run.validation == run.train else _source(run.validation)
-        return read_items(run)[1], f"validation examples, {share}"
-    task = run.model["head"] if run.model["head"] in ("tagging", *SPANS) else ""
-    columns = {name: getattr(run.train, name) for name in COLUMNS if hasattr(run.train, name)}
-    skipped = SkippedExamples() if text.skip else None
-    return items_of(run.model, source_of(file, task, columns), skipped), file
+    run = run_in(folder)
+    if run is None:
+        raise ValueError(f"{folder} holds a run which is no fine-tuning, and has no report; `regard curves` draws it")
+    return run
 
 
 def _pictures(reader: Reader, stride: int, found: Findings, chosen: Sequence[int]) -> Iterator[Picture]:
@@ -166,7 +154,7 @@ def _about(run: Run, folder: Path, reader: Reader, prepared: Prepared, where: st
     train = folder / "data" / TRAIN
     inputs_trained = f"{len(read_tensors(train)['starts']) - 1:,}" if train.is_file() else ""
     about_data = [
-        ("training", _source(run.train)),
+        ("training", described(run.train)),
         ("inputs of it", inputs_trained),
         ("measured on", where),
         ("examples of it", str(prepared)),
@@ -184,16 +172,6 @@ def _about(run: Run, folder: Path, reader: Reader, prepared: Prepared, where: st
         for name, values in parts
         if any(value for _, value in values)
     )
-
-
-def _source(source: Any) -> str:
-    """Where examples are found, in words."""
-    plain = {one.name: one.default for one in dataclasses.fields(source)}
-    names = ("task", "subset", "split")
-    parts = [str(getattr(source, name)) for name in names if name in plain and getattr(source, name) != plain[name]]
-    if isinstance(source, SquadFile) and source.share != (0.0, 1.0):
-        parts.append("from {:.0%} to {:.0%} of the questions".format(*source.share))
-    return f"{source.path} ({', '.join(parts)})" if parts else str(source.path)
 
 
 def _course(folder: Path) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Bfloat16, Device, Folder, Int8, round_as_asked
+from regard.cli.options import AsJson, Bfloat16, Device, Folder, Int8, Skip, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def score(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the model, as memory=640.")
     ] = None,
-    skip: Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")] = False,
+    skip: Skip = False,
     batch: Annotated[int, typer.Option(help="Tokens computed together at most, without memory.")] = 4096,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,

@@ -45,6 +45,7 @@ def squad(
 
       regard squad --dev dev-v2.0.json --out runs/squad
     """
+    from regard.cli.folders import require_free
     from regard.data.benchmarks import SquadFile
     from regard.data.squad import read_squad
     from regard.evaluate.squad import score
@@ -67,6 +68,7 @@ def squad(
     elif train is None:
         raise ValueError(f"there is no run in {out}; say what to learn from, with --train FILE")
     else:
+        require_free(out)
         parts = SquadFile(str(train), (held, 1.0)), SquadFile(str(train), (0.0, held))
         plan = {"examples": batch, "rate": rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
         task = "conditional-span" if conditional else "span"

@@ -35,11 +35,14 @@ def train(
         raise ValueError("--resume goes on in its own folder; leave --out away")
     if resume is None and out is None:
         raise ValueError("say where the run goes, with --out FOLDER")
+    from regard.cli.folders import require_free
     from regard.training.loop import train as start
     from regard.training.run import RUN_FILE, read_run
 
     folder = resume or out
     assert folder is not None
+    if resume is None:
+        require_free(folder)
     if resume is not None and not (resume / RUN_FILE).is_file():
         raise ValueError(f"there is no run to resume in {resume}: it has no {RUN_FILE}")
     start(read_run(resume / RUN_FILE if resume is not None else run, settings or ()), folder, resume=resume is not None)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -100,6 +100,7 @@ def _read(
     Raises:
         ValueError: if it is not what its head reads.
     """
+    from regard.cli.examples import inputs_of
     from regard.evaluate.squad_files import read_threshold
     from regard.reading.preparing import SPANS
     from regard.visualise.view import pictures
@@ -109,20 +110,9 @@ def _read(
         raise ValueError(f"this model has {f'a head for {reader.head}' if reader.head else 'no head'}: give it {what}")
     if pairs and reader.head in ("tagging", *SPANS):
         raise ValueError(f"--pair cannot be used here: this model has a head for {reader.head}")
-    inputs: list[Any] = list(texts)
     if question is not None and context is not None:
         return pictures(reader, [(question, _text_of(context))], threshold=read_threshold(folder))
-    if reader.head == "choice":
-        if len(texts) != 1:
-            raise ValueError(
-                f"this model chooses among options: give one --text, and each option as --pair, got {texts}"
-            )
-        inputs = [(texts[0], pairs)]
-    elif pairs:
-        if len(pairs) != len(texts):
-            raise ValueError(f"each --text needs its --pair, got {len(texts)} and {len(pairs)}")
-        inputs = list(zip(texts, pairs, strict=True))
-    return pictures(reader, inputs)
+    return pictures(reader, inputs_of(reader.head, texts, pairs))
 
 
 def _text_of(context: str) -> str:

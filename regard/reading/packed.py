@@ -84,7 +84,9 @@ class PackedReader:
         """
         if self.head not in heads:
             there = f"has a head for {self.head}" if self.head else "has no head"
-            raise ValueError(f"this model {there}, and cannot {use}: that needs one for {' or '.join(heads)}")
+            *others, last = heads
+            wanted = f"{', '.join(others)} or {last}" if others else last
+            raise ValueError(f"this model {there}, and cannot {use}: that needs one for {wanted}")
 
     def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """The model's modules, so that `recording` and `without_heads` take a reader as they take a model."""

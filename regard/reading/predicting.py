@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
 
 from regard.data.examples import Choices, TaggedWords
-from regard.reading.packed import PackedReader, Texts
-from regard.reading.preparing import Form, prepare
+from regard.data.inputs import Examples, Inputs
+from regard.reading.packed import PackedReader, Progress, Texts
+from regard.reading.preparing import Form, Items, Prepared, prepare
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,44 @@ class Tagged:
 def predict(reader: PackedReader, texts: Texts) -> list[Prediction]:
     """The class, or the number, of each text or pair."""
     reader.require("classification", "regression", use="predict classes or numbers")
-    scores = reader.scores(reader.frame(texts)[0])
+    return _classes_or_numbers(reader, reader.frame(texts)[0])
+
+
+def choose(reader: PackedReader, text: str, options: Sequence[str]) -> Choice:
+    """Which of the options goes with the text."""
+    reader.require("choice", use="choose among options")
+    return _choices(reader, prepare("choice", [Choices(text, tuple(options), None)], (), form_of(reader)).examples)[0]
+
+
+def tag(reader: PackedReader, sentences: Sequence[Sequence[str]]) -> list[Tagged]:
+    """The tag of each word of sentences which are cut into words."""
+    reader.require("tagging", use="tag words")
+    items = [TaggedWords(tuple(words), None) for words in sentences]
+    return _tags(reader, items, prepare("tagging", items, (), form_of(reader)).examples)
+
+
+def predict_all(
+    reader: PackedReader, items: Items, prepared: Prepared, progress: Progress | None = None
+) -> list[Prediction] | list[Choice] | list[Tagged]:
+    """What a head of classes, numbers, options or tags says of examples, in their order.
+
+    Args:
+        reader: with the head.
+        items: of the kind which it reads.
+        prepared: the same examples.
+        progress: called with the number of inputs which are done.
+    """
+    reader.require("classification", "regression", "choice", "tagging", use="predict")
+    if reader.head == "tagging":
+        return _tags(reader, cast(Sequence[TaggedWords], items), prepared.examples, progress)
+    if reader.head == "choice":
+        return _choices(reader, prepared.examples, progress)
+    return _classes_or_numbers(reader, prepared.examples.inputs, progress)
+
+
+def _classes_or_numbers(reader: PackedReader, inputs: Inputs, progress: Progress | None = None) -> list[Prediction]:
+    """The class, or the number, of each input."""
+    scores = reader.scores(inputs, progress)
     if reader.head == "regression":
         return [Prediction(value) for value in scores.tolist()]
     found = []
@@ -54,21 +95,19 @@ def predict(reader: PackedReader, texts: Texts) -> list[Prediction]:
     return found
 
 
-def choose(reader: PackedReader, text: str, options: Sequence[str]) -> Choice:
-    """Which of the options goes with the text."""
-    reader.require("choice", use="choose among options")
-    inputs = prepare("choice", [Choices(text, tuple(options), None)], (), form_of(reader)).examples.inputs
-    probabilities = reader.scores(inputs).softmax(0)
-    return Choice(int(probabilities.argmax()), probabilities.tolist())
+def _choices(reader: PackedReader, examples: Examples, progress: Progress | None = None) -> list[Choice]:
+    """Which option each example takes."""
+    assert examples.first is not None
+    groups = reader.scores(examples.inputs, progress).split(np.diff(examples.first).tolist())
+    return [Choice(int(group.argmax()), group.softmax(0).tolist()) for group in groups]
 
 
-def tag(reader: PackedReader, sentences: Sequence[Sequence[str]]) -> list[Tagged]:
-    """The tag of each word of sentences which are cut into words."""
-    reader.require("tagging", use="tag words")
-    items = [TaggedWords(tuple(words), None) for words in sentences]
+def _tags(
+    reader: PackedReader, items: Sequence[TaggedWords], examples: Examples, progress: Progress | None = None
+) -> list[Tagged]:
+    """The tag of each word of each sentence."""
     found = []
-    scored = reader.word_scores(prepare("tagging", items, (), form_of(reader)).examples)
-    for item, (numbers, scores) in zip(items, scored, strict=True):
+    for item, (numbers, scores) in zip(items, reader.word_scores(examples, progress), strict=True):
         tags: list[str | None] = [None] * len(item.words)
         shares: list[float | None] = [None] * len(item.words)
         for number, row in zip(numbers, scores.softmax(-1), strict=True):

@@ -81,6 +81,16 @@ def test_a_run_is_not_begun_twice_and_goes_on(reviews, bert):
             "leave --freeze away",
         ),
         (["--model", "{bert}", "--train", "x.json", "--out", "y", "--label", "stars"], "which has no label"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--set", "plan.stepz=3"], "did you mean 'steps'"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--set", "text.longer=3"], "did you mean 'longest'"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--task", "taging"], "did you mean 'tagging'"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--epochs", "0"], "epochs must be more than 0, got 0"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--warmup", "3"], "from 0 to 1, got 3"),
+        (["--model", "{bert}", "--train", "{csv}", "--out", "{bert}"], "holds a model which would be written over"),
+        (
+            ["--model", "{bert}", "--train", "{csv}", "--validation", "x.json", "--out", "y"],
+            "is read as a table, and x.json as SQuAD's questions",
+        ),
     ],
 )
 def test_mistakes_of_finetuning_are_named(tmp_path, monkeypatch, bert, reviews, arguments, message):
@@ -90,6 +100,101 @@ def test_mistakes_of_finetuning_are_named(tmp_path, monkeypatch, bert, reviews, 
     assert isinstance(result.exception, ValueError | FileNotFoundError)
     assert message in str(result.exception)
     assert not (tmp_path / "y").exists()
+
+
+def test_an_input_is_no_longer_than_the_model_reads(tmp_path, bert, reviews):
+    result = run(
+        "finetune", "--model", bert, "--train", reviews / "train.csv", "--out", tmp_path, "--set", "plan.steps=1"
+    )
+    assert result.exit_code == 0, result.output
+    assert "longest = 64" in (tmp_path / "run.toml").read_text()
+
+
+@pytest.fixture
+def columns(tmp_path, reviews):
+    """The same reviews under other names, of which a run was told."""
+    text = (reviews / "train.csv").read_text().replace("text,label", "body,kind")
+    (tmp_path / "train.csv").write_text(text)
+    (tmp_path / "new.csv").write_text("kind,body,title\n,the film was good,good\n,the book was dull,dull\n")
+    command = ("finetune", "--model", reviews / "run", "--train", tmp_path / "train.csv", "--out", tmp_path / "run")
+    result = run(*command, "--text", "body", "--label", "kind", "--set", "plan.steps=1", *QUICK)
+    assert result.exit_code == 0, result.output
+    return tmp_path
+
+
+def test_a_file_is_read_by_the_columns_of_the_run_or_by_others(columns):
+    def texts(*given):
+        """What was predicted of each row."""
+        result = run("predict", columns / "run", columns / "new.csv", *given)
+        assert result.exit_code == 0, result.exception
+        return result.stdout
+
+    assert texts() == texts("--text", "body") != texts("--text", "title")
+    assert run("evaluate", columns / "run", columns / "train.csv").exit_code == 0
+    other = run("evaluate", columns / "run", columns / "train.csv", "--text", "body")
+    assert "the column of the label has none of the usual names" in str(other.exception)
+
+
+def test_predictions_of_a_file_are_those_of_the_library(tmp_path):
+    from regard.reading.reader import Reader
+
+    chooser = save_reader(tmp_path / "choice", "bert", "choice")
+    rows = [{"text": f"the {n} film", "options": ["was good", "ended", "dull"][: 2 + n % 2]} for n in range(5)]
+    (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = [json.loads(line) for line in run("predict", chooser, tmp_path / "new.jsonl").stdout.splitlines()]
+    for row, one in zip(rows, said, strict=True):
+        wanted = Reader.load(chooser).choose(row["text"], row["options"])
+        assert one["option"] == wanted.option
+        assert one["probabilities"] == pytest.approx(wanted.probabilities, abs=1e-5)
+    given = ("--text", rows[0]["text"], "--pair", "was good", "--pair", "ended")
+    assert json.loads(run("predict", chooser, *given).stdout)["option"] == said[0]["option"]
+    tagger = save_reader(tmp_path / "tagging", "bert", "tagging", ("O", "B-X"))
+    (tmp_path / "new.conll").write_text("the O\nfilm B-X\n\n" + "good O\n" * 70)
+    result = run("predict", tagger, tmp_path / "new.conll")
+    assert "1 of 2 inputs are longer than 64 tokens, and are read without their ends" in result.stderr
+    assert [len(json.loads(line)["tags"]) for line in result.stdout.splitlines()] == [2, 70]
+
+
+@pytest.mark.parametrize(
+    ("head", "arguments", "message"),
+    [
+        ("classification", ["nowhere.csv"], "no file nowhere.csv"),
+        ("classification", [], "give a file, or texts with --text"),
+        ("classification", ["a.json"], "a.json must end in .csv"),
+        ("classification", ["a.conll"], "a.conll must end in .csv"),
+        ("classification", ["a.csv"], "the column of the text has no usual name, so text must name it"),
+        ("classification", ["a.csv", "--text", "bodi"], "no column 'bodi'; did you mean 'body'? in a.csv"),
+        ("classification", ["a.csv", "--text", "a", "--text", "b"], "--text and --pair each name one column"),
+        ("classification", ["--text", "a", "--text", "b", "--pair", "c"], "each --text needs its --pair, got 2 and 1"),
+        ("classification", ["--text", "a", "--option", "b"], "give the options of one text with --pair"),
+        ("choice", ["a.csv", "--text", "body"], "a.csv:2: choice needs texts with options, got texts or pairs"),
+        ("choice", ["--text", "a"], "give one --text, and each option as --pair, got 1 and 0"),
+        ("tagging", ["--text", "a", "--pair", "b"], "--pair cannot be used here"),
+        ("span", ["--text", "a"], "answers questions, which `regard answer` asks"),
+        ("masked", ["--text", "a"], "that needs one for classification, regression, tagging or choice"),
+        ("", ["--text", "a"], "has no head which says anything of texts; `regard finetune` gives it one"),
+    ],
+)
+def test_mistakes_of_prediction_are_named(tmp_path, monkeypatch, head, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    labels = ("O", "B-X") if head in ("classification", "tagging") else ()
+    folder = save_reader(tmp_path / "model", "bert", head, labels)
+    (tmp_path / "a.csv").write_text("body,kind\nfine,B-X\n")
+    (tmp_path / "a.json").write_text('[{"text": "fine"}]')
+    (tmp_path / "a.conll").write_text("fine O\n")
+    result = run("predict", folder, *arguments)
+    assert isinstance(result.exception, ValueError | FileNotFoundError)
+    assert message in str(result.exception)
+
+
+def test_what_cannot_be_measured_is_counted_where_that_is_asked_for(tmp_path, reviews):
+    (tmp_path / "a.csv").write_text("text,label\nfine,pos\n,neg\ndull,odd\n")
+    refused = run("evaluate", reviews / "run", tmp_path / "a.csv")
+    assert "a.csv:3: column 'text' is empty" in str(refused.exception)
+    said = run("evaluate", reviews / "run", tmp_path / "a.csv", "--skip").stdout
+    assert "skipped 2 examples: 1 with an empty text, 1 with a label which is not learnt" in said
+    missing = run("evaluate", reviews / "run", tmp_path / "nowhere.csv")
+    assert f"no folder and no file {tmp_path / 'nowhere.csv'}" in str(missing.exception)
 
 
 def test_head_only_leaves_the_encoder_as_it_was(tmp_path, bert, reviews):
