@@ -21,7 +21,8 @@ from regard.training.pretraining import PretrainingTask
 from regard.training.translation import TranslationTask
 
 RUN_FILE = "run.toml"
-
+_PARTS = ("text", "plan", "train", "validation", "test")  # of a run, each of a class of its own
+_IDS = 300, 300  # of tokenizers, as long as there are none; any numbers will do
 
 TASKS: dict[str, type[Task]] = {  # by what a model reads
     "pairs": TranslationTask,
@@ -36,7 +37,7 @@ class Run:
 
     name: str
     model: dict[str, Any]  # kind and size of the registry, and fields of the configuration which differ
-    train: Any  # ParallelText or Corpus
+    train: Any  # where the text is found: what the task's `material` gives
     validation: Any
     text: Text
     plan: Plan
@@ -44,17 +45,14 @@ class Run:
     test: Any = None
 
     def __post_init__(self):
-        task = self.task
-        for part in ("train", "validation", "test", "text", "plan"):
+        for part in _PARTS:
             value = getattr(self, part)
             if value is None and part == "test":
                 continue
-            kind = {"text": task.text, "plan": task.plan}.get(part) or task.material(
-                self.model, getattr(value, "__dict__", {})
-            )
+            kind = _class_of(part, self.model, getattr(value, "__dict__", {}))
             if not isinstance(value, kind):
                 raise ValueError(f"{part} of a run of {self.model['kind']} must be a {kind.__name__}, got {value!r}")
-        task.config(self.model, self.text, self.plan, 300, 300)  # which names what does not fit
+        self.task.config(self.model, self.text, self.plan, *_IDS)  # which names what does not fit
 
     @property
     def task(self) -> type[Task]:
@@ -153,6 +151,12 @@ def task_of(model: dict[str, Any]) -> type[Task]:
     return FineTuningTask if reads == "inputs" and model.get("head") in LABELS else TASKS[reads]
 
 
+def _class_of(part: str, model: dict[str, Any], table: dict[str, Any]) -> type:
+    """Of which class a part of a run is, for the model and the part's own table."""
+    task = task_of(model)
+    return {"text": task.text, "plan": task.plan}.get(part) or task.material(model, table)
+
+
 def build_run(table: dict[str, Any], place: str) -> Run:
     """A run from nested plain values.
 
@@ -164,14 +168,13 @@ def build_run(table: dict[str, Any], place: str) -> Run:
     if not isinstance(table["model"], dict):
         raise ValueError(f"{place}: model must be a table, got {table['model']!r}")
     try:
-        task = task_of(table["model"])
         values: dict[str, Any] = {"text": {}, "plan": {}, **table}
-        for key in ("text", "plan", "train", "validation", "test"):
-            if key in values:
-                if not isinstance(values[key], dict):
-                    raise ValueError(f"{place}: {key} must be a table, got {values[key]!r}")
-                kind = {"text": task.text, "plan": task.plan}.get(key) or task.material(table["model"], values[key])
-                values[key] = configured(kind, values[key], f"{place}: {key}")
+        for part in _PARTS:
+            if part in values:
+                if not isinstance(values[part], dict):
+                    raise ValueError(f"{place}: {part} must be a table, got {values[part]!r}")
+                kind = _class_of(part, table["model"], values[part])
+                values[part] = configured(kind, values[part], f"{place}: {part}")
         return configured(Run, values, place)
     except ValueError as error:
         raise error if str(error).startswith(place) else ValueError(f"{place}: {error}") from error
