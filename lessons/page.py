@@ -43,6 +43,7 @@ PAGE = "text/x-myst"  # the kind of output which is text of a page
 FOLDER = "REGARD_LESSON_FOLDER"  # where the pictures of a lesson go
 Cell = str | int | float
 MOST = 16  # rows of the numbers of a curve
+WIDEST = 12  # columns of a matrix whose numbers are written into it
 
 # Okabe and Ito's colours, which differ without colour vision too; each has a
 # mark and a line of its own beside.
@@ -154,9 +155,22 @@ def figure(
         headings: of the table of numbers.
         rows: of the table of numbers.
     """
+    rows = [list(row) for row in rows]
+    _picture(drawn, caption, alt, headings, rows, _grid(headings, rows))
+
+
+def _picture(
+    drawn: "Figure",
+    caption: str,
+    alt: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    in_terminal: RenderableType,
+) -> None:
+    """Show a figure, and what stands for it in a terminal."""
     from regard.storage.figures import save_figure
 
-    rows, alt = [list(row) for row in rows], _inline(alt)
+    alt = _inline(alt)
     name = f"figure-{next(_figures)}.svg"
     folder = _folder()
     if folder is not None:
@@ -166,7 +180,7 @@ def figure(
         f":::{{figure}} {_local(name)}\n:alt: {alt}\n\n{caption}\n:::\n\n"
         f"{numbers}"
     )
-    shown: list[RenderableType] = [_prose(caption), _grid(headings, rows)]
+    shown: list[RenderableType] = [_prose(caption), in_terminal]
     if folder is not None:
         shown.append(Text(f"drawn in {_short(folder / name)}", style="dim"))
     _show(
@@ -282,7 +296,7 @@ def heat(
 
     cells = np.asarray(matrix, dtype=float)
     high = float(cells.max()) or 1.0
-    cell = 0.45 if cells.shape[1] <= 16 else 0.2
+    cell = 0.45 if cells.shape[1] <= WIDEST else 0.2
     drawn, axes = sheet(
         1.6 + cell * cells.shape[1], 0.9 + cell * cells.shape[0]
     )
@@ -303,7 +317,7 @@ def heat(
     axes.tick_params(
         length=0, top=True, labeltop=True, bottom=False, labelbottom=False
     )
-    if cells.shape[1] <= 16:
+    if cells.shape[1] <= WIDEST:
         for (i, j), value in np.ndenumerate(cells):
             axes.text(
                 j,
@@ -323,7 +337,12 @@ def heat(
         for name, row in list(zip(rows, cells, strict=True))[:24]
     )
     alt = f"A matrix of shades. The darkest of each row: {strongest}."
-    figure(drawn, caption, alt, [corner, *columns], named)
+    headings = [corner, *columns]
+    is_small = len(columns) <= WIDEST
+    in_terminal = (
+        _grid(headings, named) if is_small else _shades(cells, rows, columns)
+    )
+    _picture(drawn, caption, alt, headings, named, in_terminal)
 
 
 def sheet(width: float = 6.4, height: float = 3.4) -> tuple["Figure", "Axes"]:
@@ -537,6 +556,20 @@ def _grid(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
     for row in rows:
         grid.add_row(*(Text(_inline(_cell(value))) for value in row))
     return grid
+
+
+def _shades(cells: Any, rows: Sequence[str], columns: Sequence[str]) -> Text:
+    """Draw a matrix with letters of five shades."""
+    shades, wide = " ░▒▓█", max(map(len, rows))
+    high = float(cells.max()) or 1.0
+    lines = [
+        f"{name:>{wide}} "
+        + "".join(shades[int(4.99 * value / high)] for value in row)
+        for name, row in zip(rows, cells, strict=True)
+    ]
+    if max(map(len, columns)) == 1:
+        lines.insert(0, " " * (wide + 1) + "".join(columns))
+    return Text("\n".join(lines))
 
 
 def _inline(text: str) -> str:
