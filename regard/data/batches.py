@@ -51,6 +51,11 @@ class PairBatch:
         return len(self.target.tokens)
 
     @property
+    def extent(self) -> int:
+        """Tokens of the targets."""
+        return self.targets
+
+    @property
     def padding(self) -> float:
         """The share of padding, from 0 to 1, which this batch would carry if it were padded."""
         return padding_share(self.source.lengths, self.target.lengths)
@@ -85,6 +90,11 @@ class TextBatch:
     def targets(self) -> int:
         """Tokens which are predicted: what a loss is divided by."""
         return len(self.text.tokens) - len(self.text)
+
+    @property
+    def extent(self) -> int:
+        """Tokens which are predicted."""
+        return self.targets
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""

@@ -101,6 +101,11 @@ class LabelledBatch:
         """What an objective is given."""
         return self.text, self.segments, *self.labels
 
+    @property
+    def extent(self) -> int:
+        """Tokens of the inputs."""
+        return len(self.text.tokens)
+
     def to(self, device: torch.device | str) -> Self:
         """The same batch on `device`."""
         labels = tuple(label.to(device) for label in self.labels)

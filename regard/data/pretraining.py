@@ -74,6 +74,11 @@ class MaskedBatch:
         """Tokens which are predicted: what a loss is divided by."""
         return len(self.positions)
 
+    @property
+    def extent(self) -> int:
+        """Tokens of the sequences."""
+        return len(self.text.tokens)
+
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""
         text, *others = (part.to(device) for part in self.parts)
@@ -114,6 +119,11 @@ class PermutedBatch:
     def targets(self) -> int:
         """Tokens which are predicted: what a loss is divided by."""
         return self.positions.numel()
+
+    @property
+    def extent(self) -> int:
+        """Tokens of the sequences."""
+        return self.tokens.numel()
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""

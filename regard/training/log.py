@@ -5,12 +5,16 @@ import math
 import os
 import sys
 import time
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from regard.storage.files import written_whole
 
@@ -77,62 +81,89 @@ def read_measures(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which of several runs one is."""
+
+    name: str
+    number: int  # from 1 on
+    runs: int
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.number} of {self.runs})"
+
+
 class Bar:
     """A progress bar with rate and time left; on anything but a terminal, a line now and then instead.
 
     Args:
         total: steps of the whole run.
         done: steps already done.
+        budget: which stands in for the steps, in words.
+        part: of several runs, which have a bar below this one's.
         shows: False in the other processes.
         unit: of what a rate counts.
     """
 
     SECONDS = 15.0  # between lines where there is no terminal
 
-    def __init__(self, total: int, done: int, *, shows: bool, unit: str = "target tokens"):
+    def __init__(
+        self,
+        total: int,
+        done: float,
+        budget: str = "",
+        part: Part | None = None,
+        *,
+        shows: bool,
+        unit: str = "target tokens",
+    ):
         self.console = Console(stderr=True, quiet=not shows, highlight=False, markup=False, emoji=False)
         self._lively = shows and self.console.is_terminal
-        self._total, self._unit = total, unit
-        self._first: tuple[int, float] | None = None  # step and time of the first update
+        self._total, self._budget, self._part, self._unit = total, budget, part, unit
+        self._first: tuple[float, float] | None = None  # place and time of the first update
         self._said = -math.inf
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[about]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            console=self.console,
-            disable=not self._lively,
-        )
-        self._task = self._progress.add_task("training", total=total, completed=done, about="")
+        self._run = self._bar(part.name if part else "training", total, done)
+        self._runs = None if part is None else self._bar("all runs", part.runs, part.number - 1 + done / total)
+        bars = [bar for bar in (self._run, self._runs) if bar is not None]
+        self._shown = Live(Group(*bars), console=self.console, refresh_per_second=10) if self._lively else nullcontext()
+
+    def _bar(self, name: str, total: int, done: float) -> Progress:
+        """A bar of one thing, with room behind it for what is said of that."""
+        times = TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False)
+        about = TextColumn("{task.fields[about]}", table_column=Column(ratio=1, no_wrap=True))
+        bar = Progress(TextColumn(name), BarColumn(20), *times, about, console=self.console, expand=True)
+        bar.update(bar.add_task(name, total=total, about=""), completed=done)
+        return bar
 
     def __enter__(self) -> Self:
-        self._progress.__enter__()
+        self._shown.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.__exit__(kind, error, trace)
+        self._shown.__exit__(kind, error, trace)
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(text, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
 
-    def update(self, step: int, loss: float, rate: float) -> None:
-        """Move to a step; `rate` is of the unit, a second."""
-        about = f"loss {loss:.3f}  {rate:,.0f} {self._unit}/s"
-        self._progress.update(self._task, completed=step, about=about)
+    def update(self, place: float, step: int, loss: float, rate: float) -> None:
+        """Move to a place among the steps, after so many updates; `rate` is of the unit, a second."""
+        where = f", {place / self._total:.0%} of {self._budget}" if self._budget else f"/{self._total:,}"
+        about = f"step {step:,}{where}  loss {loss:.3f}  {rate:,.0f} {self._unit}/s"
+        self._run.update(self._run.task_ids[0], completed=place, about=about)
+        if self._part is not None and self._runs is not None:
+            done = self._part.number - 1 + place / self._total
+            self._runs.update(self._runs.task_ids[0], completed=done, about=f"{self._part.number} of {self._part.runs}")
         now = time.monotonic()
         if self._first is None:
-            self._first = step, now
-        elif not self._lively and (now - self._said > self.SECONDS or step == self._total):
+            self._first = place, now
+        elif not self._lively and (now - self._said > self.SECONDS or place >= self._total):
             first, started = self._first
             self._said = now
-            left = (now - started) / (step - first) * (self._total - step)
-            self.say(f"step {step:,}/{self._total:,}  {about}  {_clock(left)} left")
+            left = (now - started) / (place - first) * (self._total - place)
+            self.say(f"{f'{self._part}: ' if self._part else ''}{about}  {_clock(left)} left")
 
 
 def _clock(seconds: float) -> str:

@@ -7,10 +7,8 @@ once by that count, so that neither accumulation nor the number of processes cha
 import errno
 import fcntl
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from signal import SIGTERM, Signals
@@ -19,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.data.loading import Cursor
 from regard.layers.linear import has_bfloat16_products
 from regard.models.saved import fill, plain_weights
 from regard.objectives.loss import Memory
@@ -29,7 +26,6 @@ from regard.training.checkpoint import (
     Writer,
     average,
     checkpoints,
-    damaged,
     pack_optimiser,
     random_state,
     read_part,
@@ -37,11 +33,13 @@ from regard.training.checkpoint import (
     set_random_state,
     unpack_optimiser,
 )
-from regard.training.log import Bar, Log
+from regard.training.log import Bar, Log, Part
+from regard.training.meter import Meter
 from regard.training.optimisers import OPTIMISERS
 from regard.training.plan import Batch, Trained
 from regard.training.precision import bfloat16
 from regard.training.processes import Processes
+from regard.training.progress import Progress
 from regard.training.run import RUN_FILE, Run, differences, read_run
 from regard.training.schedules import SCHEDULES
 from regard.training.signals import asked_to_stop
@@ -61,40 +59,9 @@ class Interrupted(RuntimeError):
         self.status = 128 + number
 
 
-@dataclass
-class _Progress:
-    """Where a run stands; all of it is in the checkpoint."""
-
-    step: int = 0
-    cursor: Cursor = Cursor()
-    best: float = -math.inf
-    best_step: int = 0
-    level: float | None = None  # smoothed loss, nats a token
-    lowest: float = math.inf  # its lowest
-    tokens: int = 0  # targets seen
-    seconds: float = 0.0  # spent on updates
-
-    def table(self) -> dict[str, Any]:
-        """Plain values."""
-        about = dict(vars(self))
-        about["cursor"] = [self.cursor.epoch, self.cursor.pool, self.cursor.batch]
-        return {key: None if value in (math.inf, -math.inf) else value for key, value in about.items()}
-
-    @classmethod
-    def read(cls, folder: Path) -> "_Progress":
-        """The reverse of `table`, from a checkpoint."""
-        table = read_state(folder)
-        try:
-            values = {key: table[key] for key in vars(cls())}
-            values["cursor"] = Cursor(*values["cursor"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise damaged(folder, error) from error
-        values["best"] = -math.inf if values["best"] is None else values["best"]
-        values["lowest"] = math.inf if values["lowest"] is None else values["lowest"]
-        return cls(**values)
-
-
-def train(run: Run, folder: str | Path, *, resume: bool = False, on_step: OnStep | None = None) -> Any:
+def train(
+    run: Run, folder: str | Path, *, resume: bool = False, on_step: OnStep | None = None, part: Part | None = None
+) -> Any:
     """Train what `run` says in `folder`, which then is a model directory of its best weights: what `regard.load` gives.
 
     Args:
@@ -103,6 +70,7 @@ def train(run: Run, folder: str | Path, *, resume: bool = False, on_step: OnStep
         resume: go on from the folder's last checkpoint; the outcome is that of a run which never stopped, to the bit,
             on the same number of processes.
         on_step: called with step, loss a token and model after each update.
+        part: of several runs, for the progress bar.
 
     Raises:
         ValueError: if the folder holds a run already, or, to resume, none, or one of another model or other data; if
@@ -117,7 +85,7 @@ def train(run: Run, folder: str | Path, *, resume: bool = False, on_step: OnStep
         raise ValueError(f"{folder} holds a run already; resume it with --resume {folder}, or choose another folder")
     processes.wait()  # until all have looked, before the first one writes
     with _alone(folder, processes.is_main):
-        return _Training(run, folder, processes, resume, on_step).run_all()
+        return _Training(run, folder, processes, resume, on_step, part).run_all()
 
 
 @contextmanager
@@ -143,19 +111,23 @@ def _alone(folder: Path, is_main: bool) -> Iterator[None]:
 class _Training:
     """The parts of one run, put together."""
 
-    def __init__(self, run: Run, folder: Path, processes: Processes, resume: bool, on_step: OnStep | None):
-        self.run, self.folder, self.processes, self.on_step = run, folder, processes, on_step
+    def __init__(
+        self, run: Run, folder: Path, processes: Processes, resume: bool, on_step: OnStep | None, part: Part | None
+    ):
+        self.run, self.folder, self.processes, self.on_step, self.part = run, folder, processes, on_step, part
         self.task = run.task(run, folder)
         self.memory: Memory = ()  # of the segments before, where the task has any
         self.is_resumed, self.checkpoints = resume, folder / "checkpoints"
         found = checkpoints(self.checkpoints) if resume else []
         self.last = found[-1] if found else None
-        self.progress = _Progress.read(self.last) if self.last else _Progress()
+        self.progress = Progress.read(self.last) if self.last else Progress()
+        self.meter = Meter(run.plan, self.progress, processes)
 
     def run_all(self) -> Trained:
         """Prepare, train to the end, and give the best model."""
         is_main = self.processes.is_main
-        with Bar(self.run.plan.steps, self.progress.step, shows=is_main, unit=self.task.unit) as self.bar:
+        plan, place = self.run.plan, self.meter.place
+        with Bar(plan.steps, place, plan.budget, self.part, shows=is_main, unit=self.task.unit) as self.bar:
             if self.is_resumed:
                 self.compare_settings()
             with self.processes.main_first():
@@ -233,22 +205,23 @@ class _Training:
         """Update by update to the end of the plan."""
         plan, progress = self.run.plan, self.progress
         self.objective.train()
-        while progress.step < plan.steps and not self.is_over():
-            started = time.monotonic()
-            loss, stopping = self.update()
-            progress.seconds += time.monotonic() - started
-            self.bar.update(progress.step, loss, progress.tokens / max(progress.seconds, 1e-9))
+        self.meter.begin(self.held())
+        while (before := self.meter.place) < plan.steps and not self.is_over():
+            with self.meter.update():
+                loss, stopping = self.update()
+            place = self.meter.place
+            self.bar.update(place, progress.step, loss, progress.tokens / max(progress.seconds, 1e-9))
             if progress.step % 20 == 0 or progress.step == 1:
-                self.log.add(progress.step, loss=loss, rate=self.rate(), tokens=progress.tokens)
+                self.log.add(progress.step, loss=loss, rate=self.rate(), tokens=progress.tokens, **self.meter.spent)
             if self.on_step is not None:
                 self.on_step(progress.step, loss, self.trained.model)
-            is_last = progress.step == plan.steps
-            if progress.step % plan.validate_every == 0 or is_last:
+            is_last = place >= plan.steps
+            if _comes(plan.validate_every, before, place) or is_last:
                 self.validate()
                 if not is_last and self.is_over():
                     self.bar.say(f"no better model in {plan.patience} validations: the run ends here")
                     is_last = True
-            if progress.step % plan.save_every == 0 or is_last or stopping:
+            if _comes(plan.save_every, before, place) or is_last or stopping:
                 self.save()
             if stopping and not is_last:
                 number = Signals(self.signals[0]) if self.signals else SIGTERM  # another process got it
@@ -258,6 +231,11 @@ class _Training:
                     number,
                 )
 
+    def held(self) -> int:
+        """Bytes of weights, and of what the optimiser keeps."""
+        states = (value for state in self.optimiser.state.values() for value in state.values())
+        return sum(x.nbytes for x in (*self.objective.parameters(), *states) if isinstance(x, Tensor))
+
     def is_over(self) -> bool:
         """Whether patience ran out."""
         plan, progress = self.run.plan, self.progress
@@ -266,7 +244,7 @@ class _Training:
     def rate(self) -> float:
         """The learning rate of the current step."""
         plan = self.run.plan
-        return plan.rate * SCHEDULES[plan.schedule](max(1, self.progress.step), plan, self.width)
+        return plan.rate * SCHEDULES[plan.schedule](max(1, self.meter.place), plan, self.width)
 
     def products(self) -> AbstractContextManager[None]:
         """Where matrix products are in the plan's precision."""
@@ -279,18 +257,19 @@ class _Training:
         for batch, cursor in islice(self.batches, plan.accumulate):
             batches.append(batch.to(processes.device))
             progress.cursor = cursor
-        counts = [sum(batch.targets for batch in batches), sum(len(batch) for batch in batches)]
-        targets, sentences = processes.summed(torch.tensor(counts, device=processes.device)).tolist()
+        counts = [sum(each) for each in zip(*((one.targets, len(one), one.extent) for one in batches), strict=True)]
+        targets, sentences, extent = processes.summed(torch.tensor(counts, device=processes.device)).tolist()
         divisor = {"tokens": targets, "sentences": sentences, "nothing": 1}[plan.divide]
         total = torch.zeros(3, device=processes.device)
-        for batch in batches:
-            with processes.gathering(self.objective, is_last=batch is batches[-1]):
-                with self.products():
-                    result = self.objective(*batch.parts, *((self.memory,) if batch.goes_on else ()))
-                self.memory = result.memory
-                # processes average their gradients; here they are summed
-                (result.total * (processes.count / divisor)).backward()
-            total[:2] += torch.stack([result.total.detach(), -result.log_likelihood]).float()
+        with self.meter.passes(extent):
+            for batch in batches:
+                with processes.gathering(self.objective, is_last=batch is batches[-1]):
+                    with self.products():
+                        result = self.objective(*batch.parts, *((self.memory,) if batch.goes_on else ()))
+                    self.memory = result.memory
+                    # processes average their gradients; here they are summed
+                    (result.total * (processes.count / divisor)).backward()
+                total[:2] += torch.stack([result.total.detach(), -result.log_likelihood]).float()
         total[2] = bool(self.signals)
         summed, nats, stopping = processes.summed(total).tolist()
         norm = processes.clip(self.objective, plan.clip)
@@ -360,7 +339,8 @@ class _Training:
         progress, state, model = self.progress, random_state(), self.plain_model()
         if model is not None:
             trained, measures, words = self.measure(model)
-            self.log.add(progress.step, **{f"validation_{name}": number for name, number in measures.items()})
+            named = {f"validation_{name}": number for name, number in measures.items()}
+            self.log.add(progress.step, **named, **self.meter.spent)
             value, mark = self.merit(measures), ""
             if value > progress.best:
                 progress.best, progress.best_step, mark = value, progress.step, "  (best)"
@@ -407,6 +387,11 @@ class _Training:
             trained.save(self.folder)
         verdict = "kept" if kept else f"not better than step {self.progress.best_step:,}"
         self.bar.say(f"mean of the last {len(folders)} checkpoints: {words}  ({verdict})")
+
+
+def _comes(every: int, before: float, now: float) -> bool:
+    """Whether what is done every so many steps comes between two places of a run."""
+    return now // every > before // every
 
 
 __all__ = ["Diverged", "Interrupted", "train"]

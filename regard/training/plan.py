@@ -14,6 +14,7 @@ from regard.data.loading import Cursor
 from regard.models import MODELS
 from regard.storage.names import require
 from regard.text.tokenizer import KINDS
+from regard.training.budget import Budget
 from regard.training.optimisers import OPTIMISERS, require_use, scaled
 from regard.training.schedules import SCHEDULES
 
@@ -41,7 +42,8 @@ class Text:
 class Plan:
     """How a model is trained."""
 
-    steps: int = 10000  # updates
+    steps: int = 10000  # updates; with a budget, its parts by which all else in steps is stretched over it
+    budget: str = ""  # what updates may take instead of so many steps, as 10min, 5Mtokens, 2PFLOP
     tokens: int = 4096  # of a batch on each process
     accumulate: int = 1  # batches of each process in one update
     workers: int = 0  # processes which read ahead
@@ -98,6 +100,10 @@ class Plan:
             raise ValueError(f"plan.floor must lie in [0, 1), got {self.floor}")
         if self.floor and self.schedule not in ("linear", "cosine"):
             raise ValueError(f"plan.floor is of the schedules linear and cosine, got plan.schedule={self.schedule!r}")
+        if self.budget:
+            Budget.read(self.budget)
+            if self.patience:
+                raise ValueError("plan.patience ends a run before plan.budget is spent; leave one of them out")
         require_use(self.optimiser, self.decay, self.beta2)
 
 
@@ -117,6 +123,11 @@ class Batch(Protocol):
     @property
     def targets(self) -> int:
         """Tokens which are predicted."""
+        ...
+
+    @property
+    def extent(self) -> int:
+        """Tokens of the sequences in which something is predicted: what a budget of tokens counts."""
         ...
 
     def __len__(self) -> int:

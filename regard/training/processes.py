@@ -78,6 +78,10 @@ class Processes:
             torch.distributed.all_reduce(values)
         return values
 
+    def mean(self, value: float) -> float:
+        """The mean over processes."""
+        return float(self.summed(torch.tensor(value, device=self.device))) / self.count if self.count > 1 else value
+
     def hold(self, objective: nn.Module) -> nn.Module:
         """The objective on the device: as it is, replicated or sharded. Optimisers are made after this."""
         if self.count == 1:

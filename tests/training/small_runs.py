@@ -15,6 +15,7 @@ from regard.data.corpus import Corpus
 from regard.data.parallel import ParallelText
 from regard.training import checkpoint
 from regard.training.language import LanguagePlan, LanguageText
+from regard.training.log import read_measures
 from regard.training.loop import Diverged, Interrupted, train
 from regard.training.run import Run
 from regard.training.translation import TranslationPlan, TranslationText
@@ -64,10 +65,11 @@ def outcome(folder: Path) -> dict[str, object]:
     last = checkpoint.checkpoints(folder / "checkpoints")[-1]
     found: dict[str, object] = {path.name: path.read_bytes() for path in last.glob("*.safetensors")}
     found["best model"] = (folder / "model.safetensors").read_bytes()
-    state = checkpoint.read_state(last)
-    del state["seconds"]
-    found["state"] = state
-    found["measures"] = (folder / "measures.jsonl").read_text()
+    found["state"] = {
+        key: value for key, value in checkpoint.read_state(last).items() if key not in ("seconds", "memory")
+    }
+    measures = read_measures(folder / "measures.jsonl")
+    found["measures"] = [{key: value for key, value in line.items() if key != "seconds"} for line in measures]
     found["checkpoints"] = sorted(os.listdir(folder / "checkpoints"))
     return found
 
