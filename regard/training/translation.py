@@ -21,6 +21,7 @@ from regard.data.rows import Skipped
 from regard.data.sources import located
 from regard.decoding.translator import Translator, load_tokenizers, save_tokenizers
 from regard.evaluate.bleu import bleu
+from regard.evaluate.scores import exact_match
 from regard.models.saved import configured, entry_of
 from regard.objectives.translation import Translation
 from regard.text.tokenizer import Tokenizer
@@ -146,8 +147,7 @@ class TranslationTask(Task):
             outputs = trained.translate([pair.source for pair in pairs], beams=1, length_penalty=0.0)
             references = [pair.target for pair in pairs]
             measures["bleu"] = bleu(outputs, references).value
-            same = sum(output == reference for output, reference in zip(outputs, references, strict=True))
-            measures["exact_match"] = 100.0 * same / len(references)
+            measures["exact_match"] = exact_match(outputs, references)
         return measures
 
 
