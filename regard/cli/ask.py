@@ -23,7 +23,7 @@ def answer(
     threshold: Annotated[
         float | None, typer.Option(help="Odds of no answer above which there is none; without, what was tuned.")
     ] = None,
-    best: Annotated[int, typer.Option(help="Answers which are shown.")] = 3,
+    best: Annotated[int, typer.Option(min=1, help="Answers which are shown.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question out of a text of any length.

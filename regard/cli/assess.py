@@ -24,8 +24,9 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, Any], *, s
     from regard.cli.folders import by_name
     from regard.cli.progress import progress
     from regard.data.rows import SkippedExamples
+    from regard.evaluate.agreement import confusion
     from regard.evaluate.assessment import assess
-    from regard.evaluate.metrics import confusion, entity_scores
+    from regard.evaluate.entities import entity_scores
     from regard.objectives.labels import LABELS
     from regard.reading.predicting import form_of
     from regard.reading.preparing import prepare

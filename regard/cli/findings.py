@@ -10,8 +10,9 @@ import numpy as np
 from regard.data.examples import Choices, Example, TaggedWords
 from regard.data.squad import Question
 from regard.decoding.spans import decide
+from regard.evaluate.agreement import Agreement, confusion
 from regard.evaluate.assessment import Assessment
-from regard.evaluate.metrics import Agreement, confusion, entities, entity_scores
+from regard.evaluate.entities import entities, entity_scores
 from regard.evaluate.squad import exact, f1, of_question
 from regard.reading.preparing import Items, Prepared
 from regard.reading.reader import Reader

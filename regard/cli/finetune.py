@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import InBfloat16, Skip
+from regard.cli.options import InBfloat16, Skip, given
 
 REPORT = "report.html"
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def finetune(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="A folder, `minilm`, or hub:OWNER/NAME.")] = "",
     train: Annotated[str, typer.Option(help="CSV, TSV, JSON Lines, Parquet, CoNLL, SQuAD's JSON, or hub data.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; becomes a model directory.")] = None,
@@ -61,8 +62,8 @@ def finetune(
     from regard.training.run import RUN_FILE, read_run
 
     if resume is not None:
-        if train or model or out is not None:
-            raise ValueError("--resume goes on in its own folder, with its own model and data; leave the others away")
+        if others := given(context, "resume", "settings"):
+            raise ValueError(f"--resume goes on as the run was planned; leave {', '.join(others)} away, or use --set")
         if not (resume / RUN_FILE).is_file():
             raise ValueError(f"there is no run to resume in {resume}: it has no {RUN_FILE}")
         start(read_run(resume / RUN_FILE, settings or ()), resume, resume=True)

@@ -1,6 +1,7 @@
 """Folders of models and of runs: what they are called side by side, and where a new run may be."""
 
 from pathlib import Path
+from typing import Any
 
 
 def require_free(out: Path) -> None:
@@ -14,6 +15,14 @@ def require_free(out: Path) -> None:
 
     if not (out / RUN_FILE).is_file() and ((out / CONFIG).is_file() or (out / WEIGHTS).is_file()):
         raise ValueError(f"{out} holds a model which would be written over; choose another --out")
+
+
+def is_done(run: Any, folder: Path) -> bool:
+    """Whether a run has made all of its steps."""
+    from regard.training.checkpoint import checkpoints
+
+    found = checkpoints(folder / "checkpoints")
+    return bool(found) and int(found[-1].name.rpartition("-")[2]) >= run.plan.steps
 
 
 def by_name(folders: list[Path]) -> dict[str, Path]:

@@ -81,26 +81,26 @@ def _trained(
     place: Path, folder: Path, data: Path, task: str, recipe: Any, epochs: float, longest: int, plan: dict
 ) -> None:
     """Train the run of a task and a seed, or go on with it, unless it is done."""
+    from regard.cli.folders import is_done
     from regard.data.benchmarks import GluePart
-    from regard.training.checkpoint import checkpoints
     from regard.training.loop import train
     from regard.training.planning import Wishes, plan_finetuning
-    from regard.training.run import RUN_FILE, read_run
+    from regard.training.run import RUN_FILE, differences, read_run
 
     parts = [GluePart(str(data), task, split) for split in ("train", "dev_matched" if task == "MNLI" else "dev")]
-    if (place / RUN_FILE).is_file():
-        run = read_run(place / RUN_FILE)
-        if any(getattr(run.plan, name) != value for name, value in plan.items()):
-            raise ValueError(f"{place} holds a run with another rate, seed or precision; choose another --out")
-        last = checkpoints(place / "checkpoints")
-        if not last or int(last[-1].name.rpartition("-")[2]) < run.plan.steps:
-            train(run, place, resume=True)
-        return
     seen = epochs or recipe.epochs or recipe.steps * recipe.batch / len(parts[0].read())
     wishes = Wishes(
         seen, recipe.warmup, text={"longest": longest or recipe.longest}, plan={"examples": recipe.batch, **plan}
     )
     run, said = plan_finetuning(folder, f"{task}-{plan['seed']}", parts[0], parts[1], wishes)
+    if (place / RUN_FILE).is_file():
+        there = read_run(place / RUN_FILE)
+        others = [name for name in differences(there, run) if name.startswith(("model.", "text.", "plan."))]
+        if others := [name for name in others if name != "model.from"]:
+            raise ValueError(f"{place} holds a run with another {', '.join(others)}; choose another --out")
+        if not is_done(there, place):
+            train(there, place, resume=True)
+        return
     for line in (f"{task}, seed {plan['seed']}", *said):
         typer.echo(line, err=True)
     train(run, place)

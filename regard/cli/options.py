@@ -30,6 +30,18 @@ Bfloat16 = Annotated[
 ]
 
 
+def given(context: typer.Context, *apart: str) -> list[str]:
+    """The options which stand on the command line, but for some which are called by their parameters."""
+    return [
+        max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if parameter.name is not None
+        and parameter.name not in apart
+        and (source := context.get_parameter_source(parameter.name)) is not None
+        and source.name == "COMMANDLINE"
+    ]
+
+
 def round_as_asked(model: Rounding, int8: bool, bfloat16: bool) -> None:
     """Round a model's weights as `--int8` or `--bfloat16` say.
 

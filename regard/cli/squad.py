@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import AsJson, InBfloat16
+from regard.cli.options import AsJson, InBfloat16, given
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def squad(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the run; becomes a model directory.")],
     dev: Annotated[Path, typer.Option(help="Questions on which it is measured; SQuAD's JSON, 1.1 or 2.0.")],
     train: Annotated[
@@ -25,7 +26,7 @@ def squad(
     epochs: Annotated[float, typer.Option(help="Times which every question is seen.")] = 2.0,
     rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 5e-5,
     batch: Annotated[int, typer.Option(help="Windows of an update.")] = 32,
-    longest: Annotated[int, typer.Option(help="Tokens of a window.")] = 384,
+    longest: Annotated[int, typer.Option(help="Tokens of a window; 0 is 384, or what the model reads.")] = 0,
     stride: Annotated[int, typer.Option(help="Tokens between the starts of two windows.")] = 128,
     conditional: Annotated[
         bool,
@@ -45,51 +46,76 @@ def squad(
 
       regard squad --dev dev-v2.0.json --out runs/squad
     """
-    from regard.cli.folders import require_free
+    from regard.cli.folders import is_done, require_free
     from regard.data.benchmarks import SquadFile
     from regard.data.squad import read_squad
-    from regard.evaluate.squad import score
-    from regard.evaluate.squad_files import read_threshold, write_answers, write_threshold
-    from regard.evaluate.squad_tuning import tune_threshold
+    from regard.reading.preparing import SPANS
     from regard.reading.pretrained import find_model
-    from regard.training.checkpoint import checkpoints
     from regard.training.loop import train as start
     from regard.training.planning import Wishes, plan_finetuning
     from regard.training.run import RUN_FILE, read_run
 
     questions = read_squad(dev)
     if (out / RUN_FILE).is_file():
-        if train is not None:
-            raise ValueError(f"{out} holds a run already; leave --train away to go on with it, or choose another --out")
+        if others := given(context, "out", "dev", "as_json"):
+            raise ValueError(
+                f"{out} holds a run already; leave {', '.join(others)} away to go on with it, or choose another --out"
+            )
         run = read_run(out / RUN_FILE)
-        last = checkpoints(out / "checkpoints")
-        if not last or int(last[-1].name.rpartition("-")[2]) < run.plan.steps:
+        if run.model.get("head") not in SPANS:
+            raise ValueError(f"{out} holds a run which learns no questions; choose another --out")
+        if not is_done(run, out):
             start(run, out, resume=True)
     elif train is None:
         raise ValueError(f"there is no run in {out}; say what to learn from, with --train FILE")
     else:
         require_free(out)
+        if not 0.0 < held < 1.0:
+            raise ValueError(f"--held must lie between 0 and 1, got {held:g}")
         parts = SquadFile(str(train), (held, 1.0)), SquadFile(str(train), (0.0, held))
         plan = {"examples": batch, "rate": rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
         task = "conditional-span" if conditional else "span"
-        wishes = Wishes(epochs, text={"longest": longest, "stride": stride}, plan={"best": "best_f1", **plan})
+        text = {"stride": stride, **({"longest": longest} if longest else {})}
+        wishes = Wishes(epochs, text=text, plan={"best": "best_f1", **plan})
         run, said = plan_finetuning(find_model(model), out.resolve().name, *parts, wishes, task)
         for line in said:
             typer.echo(line, err=True)
         start(run, out)
-    apart, stride = run.validation.read(), vars(run.text)["stride"]
-    if any(not question.answers for question in apart):
-        ranked = _answers(out, apart, stride)
-        best, odds = ({id: getattr(one, name) for id, one in ranked.items()} for name in ("best", "null_odds"))
-        tuned = tune_threshold(apart, best, odds)
-        write_threshold(out, tuned.threshold)
-        typer.echo(f"threshold {tuned.threshold:.3f}, by {len(apart):,} questions kept out of training", err=True)
-    threshold, ranked = read_threshold(out), _answers(out, questions, stride)
+    _tune(run, out)
+    found = _score(run, out, questions)
+    typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else str(found))
+
+
+def _tune(run: Any, out: Path) -> None:
+    """Keep the threshold of no answer, by the questions on which a run is validated, where some have no answer."""
+    from regard.data.sources import located
+    from regard.evaluate.squad_files import write_threshold
+    from regard.evaluate.squad_tuning import tune_threshold
+
+    apart = located(run.validation).read()
+    if all(question.answers for question in apart):
+        return
+    best, odds = _best_and_odds(_answers(out, apart, run.text.stride))
+    tuned = tune_threshold(apart, best, odds)
+    write_threshold(out, tuned.threshold)
+    typer.echo(f"threshold {tuned.threshold:.3f}, by {len(apart):,} questions kept out of training", err=True)
+
+
+def _score(run: Any, out: Path, questions: list) -> Any:
+    """The official scores of the answers to questions, which are written beside the model."""
+    from regard.evaluate.squad import score
+    from regard.evaluate.squad_files import read_threshold, write_answers
+
+    threshold, ranked = read_threshold(out), _answers(out, questions, run.text.stride)
     has_all = all(question.answers for question in questions)  # as in SQuAD 1.1
     write_answers(out / "predictions", ranked, threshold=float("inf") if has_all else threshold)
-    best, odds = ({id: getattr(one, name) for id, one in ranked.items()} for name in ("best", "null_odds"))
-    found = score(questions, best) if has_all else score(questions, best, odds, threshold)
-    typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else str(found))
+    best, odds = _best_and_odds(ranked)
+    return score(questions, best) if has_all else score(questions, best, odds, threshold)
+
+
+def _best_and_odds(ranked: dict) -> tuple[dict[str, str], dict[str, float]]:
+    """The best answer to each question, and the odds of there being none."""
+    return {id: one.best for id, one in ranked.items()}, {id: one.null_odds for id, one in ranked.items()}
 
 
 def _answers(folder: Path, questions: list, stride: int) -> dict:

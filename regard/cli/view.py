@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regard.cli.options import Beams, Folder
+from regard.cli.options import Beams, Folder, given
 
 if TYPE_CHECKING:
     from regard.reading.reader import Reader
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 TRANSLATING = ("source", "target", "forced", "first", "beams")  # options of encoder-decoders alone
 WRITING = ("tokens", "seed")  # of language models alone
 READING = ("pair", "question", "passage")  # of encoders alone
-FLAGS = {"passage": "context"}  # options which have another name here
 
 
 def register(app: typer.Typer) -> None:
@@ -136,9 +135,6 @@ def _text_of(context: str) -> str:
 
 def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
     """Refuse options which mean nothing to a model."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    given = [
-        f"--{FLAGS.get(name, name)}" for name, source in sources.items() if source and source.name == "COMMANDLINE"
-    ]
-    if given:
-        raise ValueError(f"{', '.join(given)} cannot be used here: {why}")
+    apart = [str(parameter.name) for parameter in context.command.params if parameter.name not in names]
+    if wrong := given(context, *apart):
+        raise ValueError(f"{', '.join(wrong)} cannot be used here: {why}")

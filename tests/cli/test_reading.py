@@ -60,6 +60,8 @@ def test_a_run_is_not_begun_twice_and_goes_on(reviews, bert):
     again = run("finetune", "--model", bert, "--train", reviews / "train.csv", "--out", reviews / "run", *QUICK)
     assert "holds a run already" in str(again.exception)
     assert run("finetune", "--resume", reviews / "run").exit_code == 0
+    other = run("finetune", "--resume", reviews / "run", "--epochs", 3, "--head-only")
+    assert "leave --epochs, --head-only away, or use --set" in str(other.exception)
 
 
 @pytest.mark.parametrize(
@@ -248,9 +250,30 @@ def test_questions_are_learnt_scored_and_answered(tmp_path, bert):
     assert predictions.keys() == {str(n) for n in range(12)}
     again = run("squad", "--dev", tmp_path / "dev.json", "--out", out, "--json")
     assert json.loads(again.stdout) == report
+    other = run("squad", "--dev", tmp_path / "dev.json", "--out", out, "--epochs", 5)
+    assert "leave --epochs away to go on with it, or choose another --out" in str(other.exception)
     (tmp_path / "text").write_text("the film was good and the walk ended\n")
     answer = json.loads(run("answer", out, "what was it", "--context", tmp_path / "text", "--json").stdout)
     assert answer["threshold"] == json.loads((out / "threshold.json").read_text())["null_odds"]
+
+
+def test_squad_refuses_what_it_cannot_do(tmp_path, bert, reviews):
+    articles = [article(number, "good", True) for number in range(2)]
+    (tmp_path / "a.json").write_text(json.dumps({"version": "v2.0", "data": articles}))
+    (tmp_path / "b.json").write_text(json.dumps(articles))
+    command = ["squad", "--model", bert, "--train", tmp_path / "a.json", "--dev", tmp_path / "a.json"]
+    for options, message in (
+        (["--out", tmp_path / "run", "--held", 0], "--held must lie between 0 and 1, got 0"),
+        (["--out", bert], "holds a model which would be written over"),
+        (["--out", tmp_path / "run", "--longest", 99], "text.longest=99 exceeds the 64 positions"),
+    ):
+        assert message in str(run(*command, *options).exception)
+    other = run("squad", "--dev", tmp_path / "a.json", "--out", reviews / "run")
+    assert "holds a run which learns no questions" in str(other.exception)
+    other = run("squad", "--dev", tmp_path / "b.json", "--out", tmp_path / "run")
+    assert "b.json: this is not SQuAD's JSON" in str(other.exception)
+    other = run("squad", "--dev", tmp_path / "a.json", "--out", tmp_path / "run")
+    assert "say what to learn from, with --train FILE" in str(other.exception)
 
 
 def write_glue(place, task: str, rows: int, seed: int = 0) -> None:
@@ -278,7 +301,9 @@ def test_glue_prints_its_table_over_seeds_and_runs_nothing_twice(tmp_path, bert)
     assert report["tasks"]["SST-2"]["accuracy"]["values"]
     assert (tmp_path / "runs" / "SST-2-1" / "measures.jsonl").read_text() == before
     other = run(*command, "--settings", "bert", "--epochs", 2, "--rate", 0.001, "--longest", 16)
-    assert "holds a run with another rate" in str(other.exception)
+    assert "holds a run with another plan.rate; choose another --out" in str(other.exception)
+    longer = run(*command, "--settings", "bert", "--epochs", 3, "--rate", 0.003, "--longest", 16)
+    assert "plan.steps" in str(longer.exception)
     refused = run(*command, *options, "--submission", tmp_path / "glue.zip")
     assert "CoLA" in str(refused.exception)
     assert not (tmp_path / "glue.zip").exists()
