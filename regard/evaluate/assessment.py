@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from regard.data.examples import Choices, Example, TaggedWords
 from regard.data.squad import Question
 from regard.decoding.spans import decided
-from regard.evaluate.metrics import entity_scores, measure_classes, measure_numbers
+from regard.evaluate.entities import entity_scores, is_entity_tag
+from regard.evaluate.metrics import measure_classes, measure_numbers
 from regard.evaluate.squad import score
 from regard.reading.answering import find
 from regard.reading.packed import PackedReader, Progress
@@ -122,7 +123,7 @@ def _tags(
         "nats": float(cross_entropy(rows, examples.labels)),
         "accuracy": sum(tag == gold for tag, gold in flat) / len(flat),
     }
-    if all(label == "O" or label[:2] in ("B-", "I-", "E-", "S-") for label in reader.labels):
+    if all(map(is_entity_tag, reader.labels)):
         measures["entity_f1"] = entity_scores(predictions, golds).all.f1
     words = cross_entropy(rows, examples.labels, reduction="none").split(np.diff(examples.owners).tolist())
     return Assessment(measures, predictions, [float(own.sum()) for own in words])

@@ -11,16 +11,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as some
 
-from regard.evaluate.metrics import (
-    OF_CLASSES,
-    OF_NUMBERS,
-    Entity,
-    confusion,
-    entities,
-    entity_scores,
-    measure_classes,
-    measure_numbers,
-)
+from regard.evaluate.agreement import confusion
+from regard.evaluate.entities import Entity, entities, entity_scores
+from regard.evaluate.metrics import OF_CLASSES, OF_NUMBERS, measure_classes, measure_numbers
 
 LABELS = ("a", "b", "c")
 # Of "a" 2 of 3 are found, of "b" 1 of 2, of "c" 1 of 1; "a" is predicted twice, "b" twice, "c" twice.
