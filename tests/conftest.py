@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("REGARD_DATA", ROOT.parent / "shared" / "data"))
 
 torch.set_num_threads(1)
+settings.register_profile("untimed", deadline=None)  # a machine which is busy is no failure
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
