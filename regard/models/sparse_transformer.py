@@ -2,7 +2,7 @@
 
 Rewon Child, Scott Gray, Alec Radford, Ilya Sutskever, 2019. A deep stack of pre-activation blocks (equations 12 to 14,
 those of GPT-2) whose attention is factorised: each position sees some sqrt(n) others, from which two layers or two
-kinds of heads reach all.
+kinds of heads reach all. The same model with dense and with local attention is what that is compared with.
 
 A pattern has two parts: one near a position, and one which reaches far. They take turns over layers, or share out the
 heads, or are merged in each head (section 5.1), as the authors' code has them of "fixed". Dropout is at the ends of the
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
-from regard.attention.masks import Pattern, PerHead, banded, blocked, fixed, strided, summaries
+from regard.attention.masks import Pattern, PerHead, banded, blocked, causal, fixed, strided, summaries
 from regard.layers.attention import MultiHeadAttention
 from regard.layers.blocks import Stack
 from regard.layers.initialise import normal
@@ -28,6 +28,7 @@ from regard.models.gpt2 import GPT2, GPT2Config
 from regard.storage.names import require
 
 PATTERNS = ("strided over layers", "strided over heads", "fixed over layers", "fixed over heads", "fixed")
+COMPARED = ("dense", "local")  # with what: all of the past, as in table 2, and its last `stride` positions alone
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class SparseTransformer(GPT2):
     config: SparseTransformerConfig
 
     def __init__(self, config: SparseTransformerConfig):
-        require("pattern", config.pattern, PATTERNS)
+        require("pattern", config.pattern, (*PATTERNS, *COMPARED))
         if math.prod(config.axes) != config.context:
             raise ValueError(f"axes {config.axes} hold {math.prod(config.axes)} positions, not the {config.context}")
         super().__init__(config)
@@ -123,8 +124,10 @@ class SparseTransformer(GPT2):
                     linear.weight /= math.sqrt(2 * c.depth)
 
     def masks(self) -> list[Pattern]:
-        """The factorised patterns of section 4.3, laid out over layers and heads as in section 5.1."""
+        """The factorised patterns of section 4.3, laid out over layers and heads as in section 5.1; or what it is compared with."""
         c = self.config
+        if c.pattern in COMPARED:
+            return [causal() if c.pattern == "dense" else banded(c.stride)] * c.depth
         if c.pattern == "fixed":
             return [self.shared([fixed(c.stride, c.summary, n) for n in range(c.subblocks)])] * c.depth
         if c.pattern.startswith("strided"):

@@ -46,6 +46,15 @@ def test_each_layer_and_head_sees_its_part(pattern, subblocks):
             assert (weights[head] > 0).tolist() == wanted
 
 
+@pytest.mark.parametrize(("pattern", "reach"), [("dense", 40), ("local", 6)])
+def test_what_patterns_are_compared_with_looks_back_without_a_gap(pattern, reach):
+    other = model(pattern)
+    with recording(other) as maps:
+        other(Packed.of([[3] * 40]))
+    wanted = [[0 <= i - j < reach for j in range(40)] for i in range(40)]
+    assert all((head > 0).tolist() == wanted for weights in maps.values() for head in weights[0])
+
+
 @every_pattern
 def test_two_steps_reach_the_whole_past(pattern):
     # two layers, or two kinds of heads in two layers, connect each position with all before it (section 4.2); what a
