@@ -71,13 +71,24 @@ class Log:
 
 
 def read_measures(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of measures; a last line which a kill cut short is left out."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    """The lines of a file of measures; a last line which a kill cut short is left out.
+
+    Raises:
+        ValueError: if another line is damaged; says which.
+    """
+    lines: list[dict[str, Any]] = []
+    rows = path.read_text(encoding="utf-8").split("\n")  # behind the last line break stands nothing, or what was cut
+    for number, row in enumerate(rows, 1):
         try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
+            line = json.loads(row)
+            _ = line["step"]
+        except (ValueError, TypeError, KeyError) as error:
+            if number == len(rows):
+                break
+            raise ValueError(
+                f"{path}:{number} is no line of measures, {row[:80]!r}; delete the line to go on without it"
+            ) from error
+        lines.append(line)
     return lines
 
 
