@@ -118,7 +118,7 @@ def test_it_begins_with_equal_odds():
     ("changes", "message"),
     [
         ({"axes": (8, 9)}, "hold 72 positions, not the 64"),
-        ({"pattern": "dense"}, "pattern must be one of strided over"),
+        ({"pattern": "sparse"}, "pattern must be one of strided over"),
         ({"summary": 9}, "a block of 8 cells has no subblock 0 of 9 cells"),
         ({"subblocks": 5}, "a block of 8 cells has no subblock 4 of 2 cells"),
         ({"subblocks": 3}, "4 heads cannot be shared out evenly among 3 patterns"),
