@@ -124,7 +124,7 @@ class SparseTransformer(GPT2):
                     linear.weight /= math.sqrt(2 * c.depth)
 
     def masks(self) -> list[Pattern]:
-        """The patterns of section 4.3, laid out over layers and heads as in section 5.1; or what they are compared with."""
+        """The patterns of section 4.3, laid out over layers and heads as in section 5.1, or one beside them."""
         c = self.config
         if c.pattern in COMPARED:
             return [causal() if c.pattern == "dense" else banded(c.stride)] * c.depth
