@@ -92,8 +92,11 @@ class Plan:
             if getattr(self, name) < 1:
                 raise ValueError(f"plan.{name} must be 1 or more, got {getattr(self, name)}")
         for name in self.not_negative:
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:  # nor is it "not a number", which is not negative
                 raise ValueError(f"plan.{name} must not be negative, got {getattr(self, name)}")
+        for name in ("rate", "rise"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"plan.{name} must be a number above 0, got {getattr(self, name)}")
         if self.schedule == "halving" and self.halve_every < 1:
             raise ValueError("plan.schedule='halving' needs plan.halve_every")
         if not 0.0 <= self.floor < 1.0:
