@@ -56,12 +56,21 @@ class Reading:
         return f"read as {what}, in windows of {self.context:,} tokens{apart}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Likelihood:
-    """The negative log-likelihood of a text, summed, and the count which it is over."""
+    """The negative log-likelihood of a text, summed, and the count which it is over; and both by how much was read.
+
+    Args:
+        nats: of all tokens.
+        tokens: all of them.
+        by_place: nats of the tokens before which 0, 1, 2 and so on others of their window or segment stand, [context].
+        counts: of these tokens, [context].
+    """
 
     nats: float
     tokens: int
+    by_place: Tensor
+    counts: Tensor
 
 
 def likelihood(
@@ -77,19 +86,26 @@ def likelihood(
     """
     assert isinstance(model, LanguageModel)
     nats, tokens = 0.0, 0
+    by_place, counts = (
+        torch.zeros(reading.context, dtype=torch.float64),
+        torch.zeros(reading.context, dtype=torch.int64),
+    )
     with without_dropout(model), torch.inference_mode():
         read = _segments(model, store, reading) if reading.lanes else _windows(model, store, reading)
-        for hidden, targets in read:
-            for some, own in zip(hidden.split(ROWS), targets.split(ROWS), strict=True):
-                nats -= float(_log_likelihood(model.output, some, own))
+        for hidden, targets, places in read:
+            for some, own, where in zip(*(x.split(ROWS) for x in (hidden, targets, places)), strict=True):
+                logs = _log_likelihoods(model.output, some, own)
+                nats -= float(logs.sum())
+                by_place.index_add_(0, where, -logs.cpu())
+            counts += places.bincount(minlength=reading.context)
             tokens += len(targets)
             if progress is not None:
                 progress(tokens)
-    return Likelihood(nats, tokens)
+    return Likelihood(nats, tokens, by_place, counts)
 
 
-def _windows(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[tuple[Tensor, Tensor]]:
-    """Hidden states [N, D] and the tokens [N] which they predict, window by window."""
+def _windows(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Hidden states [N, D], the tokens [N] which they predict, and how many were read before, window by window."""
     assert isinstance(model, LanguageModel)
     device = _device(model)
     for stretches, counted in _stretches(store, reading):
@@ -97,7 +113,8 @@ def _windows(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[t
         read = Packed(text.tokens[~text.is_first.roll(-1, 0)], text.lengths - 1)
         left = read.lengths.repeat_interleave(read.lengths).to(device) - read.positions  # to the end of its window
         is_counted = left <= torch.from_numpy(counted).repeat_interleave(read.lengths).to(device)
-        yield model.hidden(read)[is_counted], text.tokens[~text.is_first][is_counted]
+        places = read.positions[is_counted].cpu()
+        yield model.hidden(read)[is_counted], text.tokens[~text.is_first][is_counted], places
 
 
 def _stretches(store: TextStore, reading: Reading) -> Iterator[tuple[Stretches, NDArray[np.int64]]]:
@@ -121,8 +138,8 @@ def _stretches(store: TextStore, reading: Reading) -> Iterator[tuple[Stretches, 
             here = there
 
 
-def _segments(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[tuple[Tensor, Tensor]]:
-    """Hidden states [N, D] and the tokens [N] which they predict, segment by segment, with memory."""
+def _segments(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Hidden states [N, D], the tokens [N] which they predict, and their places, segment by segment, with memory."""
     if not isinstance(model, RecurrentLanguageModel):
         raise ValueError(f"{type(model).__name__} carries no memory from segment to segment; read it in windows")
     segments = Segments(store, reading.context, reading.lanes * reading.context)
@@ -131,18 +148,19 @@ def _segments(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[
     for item, after in segments.plan(Cursor()):
         tokens = segments.batch(item).text.to(device).tokens.unflatten(0, (reading.lanes, -1))
         hidden, memory = model.read(tokens[:, :-1], memory)
-        yield hidden.flatten(0, 1), tokens[:, 1:].flatten()
+        places = torch.arange(hidden.shape[1]).repeat(reading.lanes)
+        yield hidden.flatten(0, 1), tokens[:, 1:].flatten(), places
         if after.epoch:
             return
 
 
-def _log_likelihood(output: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
-    """The summed log-probability of targets [N], in double precision."""
+def _log_likelihoods(output: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+    """The log-probability of each target, [N], in double precision."""
     if isinstance(output, AdaptiveSoftmax):
-        return output.likelihood(hidden, targets).double().sum()
+        return output.likelihood(hidden, targets).double()
     scores = output(hidden)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    return (scores.gather(1, targets[:, None])[:, 0] - scores.logsumexp(1)).double().sum()
+    return (scores.gather(1, targets[:, None])[:, 0] - scores.logsumexp(1)).double()
 
 
 def _device(model: nn.Module) -> torch.device:

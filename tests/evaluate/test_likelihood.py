@@ -47,6 +47,12 @@ def test_a_stream_is_read_in_windows(store, name, stride, tokens):
     found = likelihood(model, store, Reading(context=8, stride=stride, tokens=tokens))
     assert found.tokens == len(IDS) - 1
     assert found.nats == pytest.approx(wanted, abs=1e-9)
+    by_place, counts = torch.zeros(8, dtype=torch.float64), [0] * 8
+    for first, place in places(len(IDS), stride):
+        by_place[place - first - 1] -= log(model, IDS[first:place], IDS[place])
+        counts[place - first - 1] += 1
+    assert found.counts.tolist() == counts
+    assert found.by_place.tolist() == pytest.approx(by_place.tolist(), abs=1e-9)
 
 
 @pytest.mark.parametrize("stride", [0, 2])
@@ -73,6 +79,8 @@ def test_memory_is_carried_from_segment_to_segment(store, lanes):
                 wanted -= float(model.output(hidden[0]).gather(1, part[1:, None]).sum())
     found = likelihood(model, store, Reading(context=4, lanes=lanes))
     assert (found.tokens, found.nats) == (lanes * reach, pytest.approx(wanted, abs=1e-9))
+    assert found.counts.tolist() == [lanes * len(range(place, reach, 4)) for place in range(4)]
+    assert float(found.by_place.sum()) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_segments_with_all_of_the_memory_are_the_text_at_once(store):
