@@ -25,7 +25,7 @@ MODELS_BY_NAME = {  # floors above know models by their protocols, but for these
     "reading/packed.py": {"regard.models.saved"},
     "training/finetuning.py": {"regard.models", "regard.models.heads", "regard.models.saved"},
     "training/loop.py": {"regard.models.saved"},
-    "training/plan.py": {"regard.models"},
+    "training/plan.py": {"regard.models", "regard.models.saved"},
     "training/language.py": {"regard.models.saved"},
     "training/planning.py": {"regard.models.heads", "regard.models.saved"},
     "training/pretraining.py": {"regard.models", "regard.models.heads", "regard.models.saved"},

@@ -1,6 +1,5 @@
 """Training of language models: running text in, a writer out."""
 
-import dataclasses
 import math
 from collections.abc import Generator
 from contextlib import AbstractContextManager
@@ -17,12 +16,12 @@ from regard.data.text_store import TextStore
 from regard.data.windows import Segments, Stretches, Windows
 from regard.decoding.writer import Writer
 from regard.evaluate.likelihood import Reading, likelihood
-from regard.models.saved import configured, entry_of
+from regard.models.saved import entry_of
 from regard.objectives.next_token import NextToken
 from regard.objectives.segments import NextTokenOfSegments
 from regard.storage.names import require
 from regard.text.tokenizer import Tokenizer
-from regard.training.plan import Batch, Plan, Say, Task, Text
+from regard.training.plan import Batch, Plan, Say, Task, Text, configuration
 
 READINGS = ("documents", "stream", "segments")
 
@@ -63,19 +62,13 @@ class LanguageTask(Task):
     @classmethod
     def config(cls, model: dict[str, Any], text: Text, plan: LanguagePlan, *vocabularies: int) -> Any:
         """The model's configuration for a tokenizer of this size."""
-        values = dict(model)
-        kind, size = str(values.pop("kind", "")), values.pop("size", "")
-        entry = entry_of(kind)
-        if size not in entry.sizes:
-            raise ValueError(f"model.size must be one of {', '.join(entry.sizes)}, got {size!r}")
-        about = {**dataclasses.asdict(entry.sizes[size]), **values, "vocabulary": vocabularies[0]}
-        config = configured(entry.config, about, "model")
+        config, kind = configuration(model, vocabulary=vocabularies[0]), model["kind"]
         longest = getattr(config, "context", 0)
         if not longest and not plan.context:
             raise ValueError(f"{kind} has no context of its own: set plan.context, the tokens of a segment")
         if longest and plan.context > longest:
             raise ValueError(f"plan.context={plan.context} exceeds the {longest} positions of the model's context")
-        if plan.reading == "segments" and not hasattr(entry.model, "read"):
+        if plan.reading == "segments" and not hasattr(entry_of(kind).model, "read"):
             raise ValueError(f"{kind} carries no memory from segment to segment: set plan.reading = 'stream'")
         if (plan.context or longest) > plan.tokens:
             raise ValueError(

@@ -1,5 +1,6 @@
 """How any model is trained, and what a task adds to that."""
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
@@ -12,6 +13,7 @@ from torch import nn
 
 from regard.data.loading import Cursor
 from regard.models import MODELS
+from regard.models.saved import configured, entry_of
 from regard.storage.names import require
 from regard.text.tokenizer import KINDS
 from regard.training.budget import Budget
@@ -155,6 +157,18 @@ class Trained(Protocol):
     def save(self, folder: str | Path) -> None:
         """Write all of it into a model directory."""
         ...
+
+
+def configuration(model: dict[str, Any], **vocabularies: int) -> Any:
+    """The configuration of a run's model: that of its size, but for the fields which the run names, and vocabularies.
+
+    Raises:
+        ValueError: if there is no such kind, size or field, or values do not go together.
+    """
+    values = dict(model)
+    entry, size = entry_of(str(values.pop("kind", ""))), str(values.pop("size", ""))
+    require("model.size", size, entry.sizes)
+    return configured(entry.config, {**dataclasses.asdict(entry.sizes[size]), **values, **vocabularies}, "model")
 
 
 class Task(ABC):

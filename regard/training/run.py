@@ -21,7 +21,7 @@ from regard.training.pretraining import PretrainingTask
 from regard.training.translation import TranslationTask
 
 RUN_FILE = "run.toml"
-_PARTS = ("text", "plan", "train", "validation", "test")  # of a run, each of a class of its own
+_PARTS = ("train", "validation", "test", "text", "plan")  # of a run, each of a class of its own
 _IDS = 300, 300  # of tokenizers, as long as there are none; any numbers will do
 
 TASKS: dict[str, type[Task]] = {  # by what a model reads

@@ -22,10 +22,10 @@ from regard.data.sources import located
 from regard.decoding.translator import Translator, load_tokenizers, save_tokenizers
 from regard.evaluate.bleu import bleu
 from regard.evaluate.scores import exact_match
-from regard.models.saved import configured, entry_of
+from regard.models.saved import entry_of
 from regard.objectives.translation import Translation
 from regard.text.tokenizer import Tokenizer
-from regard.training.plan import Plan, Say, Task, Text
+from regard.training.plan import Plan, Say, Task, Text, configuration
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,13 @@ class TranslationTask(Task):
     @classmethod
     def config(cls, model: dict[str, Any], text: TranslationText, plan: Plan, *vocabularies: int) -> Any:
         """The model's configuration for tokenizers of these sizes, of source and target."""
-        values = dict(model)
-        kind, size = str(values.pop("kind", "")), values.pop("size", "")
-        entry = entry_of(kind)
-        if size not in entry.sizes:
-            raise ValueError(f"model.size must be one of {', '.join(entry.sizes)}, got {size!r}")
-        if "vocabulary" in {field.name for field in dataclasses.fields(entry.config)}:
-            if not text.joint:
-                raise ValueError(f"{kind} shares one vocabulary (section 3.4): set text.joint = true")
-            values["vocabulary"] = vocabularies[0]
-        else:
-            values["source_vocabulary"], values["target_vocabulary"] = vocabularies
-        return configured(entry.config, {**dataclasses.asdict(entry.sizes[size]), **values}, "model")
+        kind = str(model.get("kind", ""))
+        if "vocabulary" not in {field.name for field in dataclasses.fields(entry_of(kind).config)}:
+            source, target = vocabularies
+            return configuration(model, source_vocabulary=source, target_vocabulary=target)
+        if not text.joint:
+            raise ValueError(f"{kind} shares one vocabulary (section 3.4): set text.joint = true")
+        return configuration(model, vocabulary=vocabularies[0])
 
     def prepare(self, say: Say, *, keeps: bool) -> None:
         """Make or open the tokenizers and the two stores of pairs."""
