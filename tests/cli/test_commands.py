@@ -59,6 +59,15 @@ def test_help_names_every_command_with_examples():
         assert "Example" in run(command, "--help").output
 
 
+def test_demo_trains_both_models_and_draws_what_they_attend_to(tmp_path):
+    result = run("demo", "--out", str(tmp_path), *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "20 dates which neither model has seen" in result.output
+    page = (tmp_path / "attention.html").read_text("utf-8")
+    assert "RNNsearch (2014)" in page
+    assert "Transformer (2017)" in page
+
+
 def test_recipes_are_listed_and_each_has_a_description():
     listed = json.loads(run("recipes", "--json").output)
     assert {"dates-rnnsearch", "dates-transformer", "multi30k-transformer"} <= set(listed)
