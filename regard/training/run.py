@@ -88,6 +88,19 @@ def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
         FileNotFoundError: if there is neither such a recipe nor such a file.
         ValueError: if the file is not TOML, or a key or a value is not known; names the nearest key.
     """
+    table, path = read_table(name)
+    for setting in settings:
+        _set(table, setting)
+    return build_run(table, str(path))
+
+
+def read_table(name: str | Path) -> tuple[dict[str, Any], Path]:
+    """A run as nested plain values, of a recipe or a TOML file, whose name it has if it says no other; and that file.
+
+    Raises:
+        FileNotFoundError: if there is neither such a recipe nor such a file.
+        ValueError: if the file is not TOML.
+    """
     known = recipes()
     path = known.get(str(name), Path(name))
     if not path.is_file():
@@ -98,9 +111,7 @@ def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from error
     table.setdefault("name", path.stem)
-    for setting in settings:
-        _set(table, setting)
-    return build_run(table, str(path))
+    return table, path
 
 
 def differences(before: Run, after: Run) -> list[str]:
