@@ -1,6 +1,7 @@
 """Who may import whom: a package may import those of the floors below. This table is the document."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,21 @@ def test_every_package_has_its_floor_and_every_exception_is_used():
     for own, other in SIDEWAYS:
         edges = {module.split(".")[1] for path in (PACKAGE / own).rglob("*.py") for module in imports(path)}
         assert other in edges
+
+
+def test_the_architecture_names_every_module_once():
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    tree = text.split("## The modules")[1].split("```")[1].split("\n  ")
+    starts = [number for number, line in enumerate(tree) if re.match(r"\w+/ ", line)]
+    named = {}
+    for start, end in zip(starts, [*starts[1:], len(tree)], strict=True):
+        names = re.findall(r"(\w+)\.py\b", "\n".join(tree[start:end]))
+        assert len(names) == len(set(names)), f"{tree[start]}: {names}"
+        named[tree[start].split("/")[0]] = set(names) - {"__init__"}
+    there = {
+        package: {path.stem for path in (PACKAGE / package).glob("*.py")} - {"__init__"} for package in sorted(FLOOR)
+    }
+    assert named == there
 
 
 def test_importing_regard_imports_nothing_heavy():
