@@ -161,13 +161,6 @@ class LanguageTask(Task):
 
 def _train(run: Any, say: Say) -> Tokenizer:
     """A tokenizer of the training text."""
-    text = run.text
-    say(f"training a tokenizer of kind {text.kind}")
-    pieces = located(run.train).read(SkippedDocuments() if text.skip else None)
-    return Tokenizer.train(
-        (piece.text for piece in pieces),
-        kind=text.kind,
-        minimum=text.minimum,
-        lowercase=text.lowercase,
-        vocabulary=text.vocabulary or None,
-    )
+    say(f"training a tokenizer of kind {run.text.kind}")
+    pieces = located(run.train).read(SkippedDocuments() if run.text.skip else None)
+    return run.text.trained_on(piece.text for piece in pieces)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from regard.data.loading import Cursor
 from regard.models import MODELS
 from regard.models.saved import configured, entry_of
 from regard.storage.names import require
-from regard.text.tokenizer import KINDS
+from regard.text.tokenizer import KINDS, Tokenizer
 from regard.training.budget import Budget
 from regard.training.optimisers import OPTIMISERS, require_use, scaled
 from regard.training.schedules import SCHEDULES
@@ -38,6 +38,16 @@ class Text:
 
     def __post_init__(self):
         require("text.kind", self.kind, self.kinds)
+
+    def trained_on(self, texts: Iterable[str]) -> Tokenizer:
+        """A tokenizer of this kind, trained on texts."""
+        return Tokenizer.train(
+            texts,
+            kind=self.kind,
+            minimum=self.minimum,
+            lowercase=self.lowercase,
+            vocabulary=self.vocabulary or None,
+        )
 
 
 @dataclass(frozen=True)

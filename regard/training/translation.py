@@ -158,14 +158,12 @@ def _train(run: Any, say: Say) -> tuple[Tokenizer, Tokenizer]:
     """One tokenizer of both languages, or one of each."""
     text, corpus = run.text, located(run.train)
     say(f"training {'one tokenizer' if text.joint else 'two tokenizers'} of kind {text.kind}")
-    options: dict[str, Any] = {"kind": text.kind, "minimum": text.minimum, "lowercase": text.lowercase}
-    options["vocabulary"] = text.vocabulary or None
 
     def pairs() -> Iterator[Pair]:
         return corpus.read(Skipped() if text.skip else None)
 
     if text.joint:
-        both = Tokenizer.train((side for pair in pairs() for side in (pair.source, pair.target)), **options)
+        both = text.trained_on(side for pair in pairs() for side in (pair.source, pair.target))
         return both, both
-    source = Tokenizer.train((pair.source for pair in pairs()), **options)
-    return source, Tokenizer.train((pair.target for pair in pairs()), **options)
+    source = text.trained_on(pair.source for pair in pairs())
+    return source, text.trained_on(pair.target for pair in pairs())
