@@ -28,8 +28,7 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, Any], *, s
     from regard.evaluate.assessment import assess
     from regard.evaluate.entities import entity_scores
     from regard.objectives.labels import LABELS
-    from regard.reading.predicting import form_of
-    from regard.reading.preparing import prepare
+    from regard.reading.preparing import form_of, prepare
     from regard.reading.reader import Reader
 
     found: dict[str, Any] = {}

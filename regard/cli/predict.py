@@ -50,8 +50,8 @@ def predict(
     if file and max(len(texts or ()), len(pairs or ())) > 1:
         raise ValueError(f"of {file}, --text and --pair each name one column")
     from regard.cli.progress import progress
-    from regard.reading.predicting import form_of, predict_all
-    from regard.reading.preparing import SPANS, prepare
+    from regard.reading.predicting import predict_all
+    from regard.reading.preparing import SPANS, form_of, prepare
     from regard.reading.reader import Reader
     from regard.storage.files import written_whole
 

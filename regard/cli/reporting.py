@@ -15,8 +15,7 @@ from regard.evaluate.assessment import assess
 from regard.evaluate.curves import SMOOTHED, smoothed
 from regard.evaluate.metrics import spelled
 from regard.models.saved import plain_weights
-from regard.reading.predicting import form_of
-from regard.reading.preparing import SPANS, Prepared, prepare
+from regard.reading.preparing import SPANS, Prepared, form_of, prepare
 from regard.reading.reader import Reader
 from regard.storage.weights import read_tensors
 from regard.training.checkpoint import checkpoints, read_state

@@ -122,8 +122,7 @@ def _answers(folder: Path, questions: list, stride: int) -> dict:
     """The answers of a model to questions, by id."""
     from regard.cli.progress import progress
     from regard.reading.answering import find
-    from regard.reading.predicting import form_of
-    from regard.reading.preparing import prepare
+    from regard.reading.preparing import form_of, prepare
     from regard.reading.reader import Reader
 
     reader = Reader.load(folder)

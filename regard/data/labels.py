@@ -36,7 +36,7 @@ _WHOLE = re.compile(r"(-?[1-9]\d*|0)\.0+", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Found:
+class LabelTask:
     """The task which examples make, and why.
 
     Args:
@@ -112,7 +112,7 @@ class Found:
         return text + (f"; fewer than {few} has {listed(rare)}" if rare else "")
 
 
-def task_of(examples: Iterable[Example] | Iterable[TaggedWords] | Iterable[Choices], task: str = "") -> Found:
+def task_of(examples: Iterable[Example] | Iterable[TaggedWords] | Iterable[Choices], task: str = "") -> LabelTask:
     """Which task examples make, by the rule of this module; or `task`, where it is given.
 
     Raises:
@@ -144,18 +144,20 @@ def task_of(examples: Iterable[Example] | Iterable[TaggedWords] | Iterable[Choic
             names[name] += 1
     if natural == "choice":
         lowest, highest = min(options), max(options)
-        return Found("choice", f"every text has {lowest if lowest == highest else f'{lowest} to {highest}'} options")
+        return LabelTask(
+            "choice", f"every text has {lowest if lowest == highest else f'{lowest} to {highest}'} options"
+        )
     if len(names) == 1:
         (only,) = names
         raise ValueError(f"each of {total:,} examples has the label {only!r}; there is nothing to learn from it")
     ordered = _ordered(names)
     counts = tuple(names[name] for name in ordered)
     if natural == "tagging":
-        return Found("tagging", f"the words have {len(ordered)} tags, {listed(ordered)}", ordered, counts)
+        return LabelTask("tagging", f"the words have {len(ordered)} tags, {listed(ordered)}", ordered, counts)
     return _of_labels(ordered, counts, places, task)
 
 
-def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mapping[str, str], task: str) -> Found:
+def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mapping[str, str], task: str) -> LabelTask:
     """Classification or regression, by the distinct labels, how often each comes, and where it comes first."""
     values = [(name, number_of(name)) for name in ordered]
     textual = next((name for name, value in values if value is None), None)
@@ -171,7 +173,7 @@ def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mappin
                 f"label has {len(ordered):,} values in {total:,} examples, such as {textual!r} ({places[textual]}), "
                 "which are hardly classes; name the label's column, or say task='classification'"
             )
-        return Found("classification", reason, ordered, counts)
+        return LabelTask("classification", reason, ordered, counts)
     lowest, highest = min(numbers), max(numbers)
     if task == "regression" and lowest == highest:
         raise ValueError(f"each of {total:,} examples has the number {lowest:g}; there is nothing to learn from it")
@@ -180,10 +182,12 @@ def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mappin
     counting = lowest in (0, 1) and highest - lowest + 1 == len(set(numbers)) and total >= OFTEN * len(ordered)
     are_classes = broken is None and (len(ordered) <= FEW or counting)
     if task == "classification" or (not task and are_classes):
-        return Found("classification", reason, ordered, counts)
+        return LabelTask("classification", reason, ordered, counts)
     if broken is not None:
-        return Found("regression", f"label has numbers from {span} which are not all whole, such as {broken:g}{said}")
-    return Found("regression", f"label has {len(ordered):,} whole numbers from {span}{said}")
+        return LabelTask(
+            "regression", f"label has numbers from {span} which are not all whole, such as {broken:g}{said}"
+        )
+    return LabelTask("regression", f"label has {len(ordered):,} whole numbers from {span}{said}")
 
 
 def class_name(label: str | float) -> str:

@@ -47,10 +47,10 @@ class Unusable(ValueError):
         skipped[self.reason] += 1
 
 
-Found = TypeVar("Found")
+Usable = TypeVar("Usable")
 
 
-def usable(found: Iterable[Found | Unusable], skipped: Skipped | None) -> Iterator[Found]:
+def usable(found: Iterable[Usable | Unusable], skipped: Skipped | None) -> Iterator[Usable]:
     """What can be used; what cannot is counted or raised."""
     for row in found:
         if isinstance(row, Unusable):

@@ -8,14 +8,14 @@ from math import floor
 import numpy as np
 
 from regard.data.examples import Choices, Example, TaggedWords
-from regard.data.labels import Found, Labelled, names_of, number_of
+from regard.data.labels import Labelled, LabelTask, names_of, number_of
 from regard.data.order import permuted
 
 BINS = 10  # quantiles of numbers, each of which is divided in the same share
 
 
 def split(
-    examples: Sequence[Labelled], found: Found, share: float = 0.1, seed: int = 1
+    examples: Sequence[Labelled], found: LabelTask, share: float = 0.1, seed: int = 1
 ) -> tuple[list[Labelled], list[Labelled]]:
     """Examples to learn from and to validate on, each in the order they had; the same in every process.
 

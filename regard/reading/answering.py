@@ -12,8 +12,7 @@ from regard.data.squad import Question
 from regard.data.squad_windows import Window
 from regard.decoding.spans import Beams, Ranked, best_beams, best_spans
 from regard.reading.packed import PackedReader, Progress
-from regard.reading.predicting import form_of
-from regard.reading.preparing import prepare
+from regard.reading.preparing import form_of, prepare
 
 
 def answer(reader: PackedReader, asked: Sequence[tuple[str, str]], *, stride: int = 128) -> list[Ranked]:
@@ -42,21 +41,23 @@ def answer(reader: PackedReader, asked: Sequence[tuple[str, str]], *, stride: in
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundAnswers:
     """The answers to questions, by id; and of each window how probable each token is as a start and as an end, [T]."""
 
     ranked: dict[str, Ranked]
     shares: list[tuple[Tensor, Tensor]]
 
 
-def find(reader: PackedReader, windows: Sequence[Window], inputs: Inputs, progress: Progress | None = None) -> Found:
+def find(
+    reader: PackedReader, windows: Sequence[Window], inputs: Inputs, progress: Progress | None = None
+) -> FoundAnswers:
     """The answers to the question of each window."""
     reader.require("span", "conditional-span", use="find answers")
     if reader.head == "conditional-span":
         beams = _beams(reader, inputs, progress)
         parts = (beams.starts, beams.start_scores, beams.ends, beams.end_scores)
         rows = zip(inputs.lengths.tolist(), *parts, strict=True)
-        return Found(best_beams(windows, beams), [_spread(*row) for row in rows])
+        return FoundAnswers(best_beams(windows, beams), [_spread(*row) for row in rows])
 
     def compute(text: Packed, segments: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Scores of one batch."""
@@ -65,7 +66,7 @@ def find(reader: PackedReader, windows: Sequence[Window], inputs: Inputs, progre
 
     scores = reader.read(inputs, compute, progress)
     shares = [(starts.softmax(0), ends.softmax(0)) for starts, ends in scores]
-    return Found(best_spans(windows, *zip(*scores, strict=True)), shares)
+    return FoundAnswers(best_spans(windows, *zip(*scores, strict=True)), shares)
 
 
 def _beams(reader: PackedReader, inputs: Inputs, progress: Progress | None) -> Beams:

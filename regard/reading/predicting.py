@@ -9,7 +9,7 @@ import numpy as np
 from regard.data.examples import Choices, TaggedWords
 from regard.data.inputs import Examples, Inputs
 from regard.reading.packed import PackedReader, Progress, Texts
-from regard.reading.preparing import Form, Items, Prepared, prepare
+from regard.reading.preparing import Items, Prepared, form_of, prepare
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,6 @@ def _tags(
             tags[number], shares[number] = reader.labels[best], float(row[best])
         found.append(Tagged(item.words, tags, shares))
     return found
-
-
-def form_of(reader: PackedReader, *, stride: int = 128) -> Form:
-    """How a reader reads."""
-    return Form(reader.tokenizer, reader.framing, reader.longest, stride)
 
 
 def words_of(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from regard.data.examples import Choices, Example, TaggedWords
 from regard.data.inputs import Examples, Inputs, frame_texts
 from regard.data.squad import Question
 from regard.data.squad_windows import SkippedQuestions, Window, all_windows
+from regard.reading.packed import PackedReader
 from regard.storage.names import did_you_mean
 from regard.text.framing import Framing
 from regard.text.tokenizer import Tokenizer
@@ -28,6 +29,11 @@ class Form:
     framing: Framing
     longest: int
     stride: int = 128  # of the windows of a context
+
+
+def form_of(reader: PackedReader, *, stride: int = 128) -> Form:
+    """How a reader reads."""
+    return Form(reader.tokenizer, reader.framing, reader.longest, stride)
 
 
 @dataclass(frozen=True, eq=False)

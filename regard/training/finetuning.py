@@ -11,7 +11,7 @@ from torch import nn
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.inputs import Draws, Examples
-from regard.data.labels import Found
+from regard.data.labels import LabelTask
 from regard.data.loading import Batches, Cursor, stream
 from regard.data.rows import Skipped, SkippedExamples
 from regard.data.sources import located
@@ -248,9 +248,9 @@ def items_of(model: dict[str, Any], source: Any, skipped: Skipped | None = None)
     return _found(model).settled(items, skipped)
 
 
-def _found(model: dict[str, Any]) -> Found:
+def _found(model: dict[str, Any]) -> LabelTask:
     """The task of a run."""
-    return Found(model["head"], "as the run says", tuple(model.get("labels", ())))
+    return LabelTask(model["head"], "as the run says", tuple(model.get("labels", ())))
 
 
 def _layer(name: str, depth: int) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.glue import GLUE_TASKS
-from regard.data.labels import TASKS, Found, task_of
+from regard.data.labels import TASKS, LabelTask, task_of
 from regard.data.rows import SkippedExamples
 from regard.data.sources import located, suffix_of
 from regard.data.splits import leak, split
@@ -146,7 +146,7 @@ def plan_finetuning(
 
 def _looked_at(
     train: LabelledSource, validation: LabelledSource | None, text: FineTuningText, task: str, model: Path, kind: str
-) -> tuple[Found, int, list[str]]:
+) -> tuple[LabelTask, int, list[str]]:
     """The task of the examples, how many there are to train on, and what is to be said of them."""
     source: Any = located(train)
     if isinstance(source, SquadFile):
@@ -172,7 +172,7 @@ def _looked_at(
 
 def _questions(
     source: SquadFile, text: FineTuningText, task: str, model: Path, kind: str
-) -> tuple[Found, int, list[str]]:
+) -> tuple[LabelTask, int, list[str]]:
     """The task of questions, how many windows they have, and what is to be said of them."""
     questions, skipped = source.read(), SkippedQuestions()
     tokenizer = Tokenizer.load(model)
@@ -181,20 +181,20 @@ def _questions(
     count = sum(1 for _ in made)
     impossible = sum(question.is_impossible for question in questions)
     said = f"{len(questions):,} questions, {impossible:,} of them without an answer: {task}; {skipped}"
-    return Found(task, "questions about contexts"), count, [said]
+    return LabelTask(task, "questions about contexts"), count, [said]
 
 
-def _task_of(source: Any, items: list[Any], task: str) -> Found:
+def _task_of(source: Any, items: list[Any], task: str) -> LabelTask:
     """The task of labelled examples: of GLUE's tasks with the labels in their order, else as the labels tell."""
     if not isinstance(source, GluePart):
         return task_of(items, task)
     known = GLUE_TASKS[source.task]
     if known.is_regression:
-        return Found("regression", source.task)
+        return LabelTask("regression", source.task)
     return dataclasses.replace(task_of(items, "classification"), labels=known.labels)
 
 
-def _beside(items: list[Any], validation: Any, found: Found, *, skips: bool) -> list[str]:
+def _beside(items: list[Any], validation: Any, found: LabelTask, *, skips: bool) -> list[str]:
     """What is to be said of examples to validate on beside those of training."""
     skipped = SkippedExamples() if skips else None
     others: list[Any] = list(validation.read(skipped))

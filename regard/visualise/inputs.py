@@ -24,8 +24,8 @@ from regard.decoding.spans import Ranked
 from regard.reading.answering import find
 from regard.reading.filling import masked_ids
 from regard.reading.packed import PackedReader
-from regard.reading.predicting import form_of, words_of
-from regard.reading.preparing import SPANS, prepare
+from regard.reading.predicting import words_of
+from regard.reading.preparing import SPANS, form_of, prepare
 from regard.visualise.maps import AttentionMap, Chances, Example, Passage
 from regard.visualise.watching import watching
 

@@ -15,8 +15,7 @@ from regard.cli import report, reporting, view
 from regard.cli.reporting import report_run
 from regard.data.table import Table
 from regard.evaluate.assessment import assess
-from regard.reading.predicting import form_of
-from regard.reading.preparing import SPANS, prepare
+from regard.reading.preparing import SPANS, form_of, prepare
 from regard.reading.reader import Reader
 from regard.training.finetuning import items_of
 from regard.training.loop import train

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from labelled_texts import labelled
 
 from regard.data.examples import Choices, Example, TaggedWords
-from regard.data.labels import Found, task_of
+from regard.data.labels import LabelTask, task_of
 from regard.data.splits import leak, split
 from regard.data.table import Table
 
@@ -35,7 +35,7 @@ def test_texts_of_training_in_validation_are_counted():
 @given(rows=tables, share=some.floats(0.01, 0.99), seed=some.integers(0, 9))
 def test_the_parts_are_all_and_no_text_is_in_both_nor_any_class_lost(rows, share, seed):
     examples = labelled(*(label for _, label in rows), texts=[f"text  {number}" for number, _ in rows])
-    found = Found("classification", "", tuple(sorted({label for _, label in rows})))
+    found = LabelTask("classification", "", tuple(sorted({label for _, label in rows})))
     pairs = {}
     for number, label in rows:
         pairs.setdefault(label, set()).add(number)
@@ -59,7 +59,7 @@ def test_the_parts_are_all_and_no_text_is_in_both_nor_any_class_lost(rows, share
 @given(labels=some.lists(names, min_size=8, max_size=80), share=some.floats(0.01, 0.99), seed=some.integers(0, 9))
 def test_each_class_has_its_share(labels, share, seed):
     examples = labelled(*labels, *"aabb")
-    _, validation = split(examples, Found("classification", ""), share, seed)
+    _, validation = split(examples, LabelTask("classification", ""), share, seed)
     counts, apart = Counter([*labels, *"aabb"]), Counter(example.label for example in validation)
     for label, count in counts.items():
         assert apart[label] == min(max(1, floor(share * count + 0.5)), count - 1)

@@ -7,8 +7,7 @@ from small_encoders import small_reader
 
 from regard.data.examples import Choices, Example, TaggedWords
 from regard.evaluate.assessment import assess
-from regard.reading.predicting import form_of
-from regard.reading.preparing import prepare
+from regard.reading.preparing import form_of, prepare
 
 SENTENCES = {
     "classification": [Example(("the film",), "pos", "a:1"), Example(("the book",), None, "a:2")],
