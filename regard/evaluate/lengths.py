@@ -115,8 +115,6 @@ def bleu_by_length(
     Raises:
         ValueError: if there is no system, a system has not one translation a source, or a size is not positive.
     """
-    if width < 1 or fewest < 1:
-        raise ValueError(f"width and fewest must be at least 1, got width={width} and fewest={fewest}")
     if not systems:
         raise ValueError("there is no system to score; give the translations of at least one by its name")
     check_pairs(sources, references, "sources")
@@ -126,11 +124,8 @@ def bleu_by_length(
         except ValueError as error:
             raise ValueError(f"system {system!r}: {error}") from None
 
-    groups: dict[int, list[int]] = {}
-    for sentence, source in enumerate(sources):
-        groups.setdefault(max(length(source) - 1, 0) // width, []).append(sentence)
     buckets, signature = [], ""
-    for first, last, sentences in _joined(groups, fewest):
+    for shortest, longest, sentences in in_buckets([length(source) for source in sources], width, fewest):
         wanted = [references[sentence] for sentence in sentences]
         scores = {
             system: bleu([hypotheses[sentence] for sentence in sentences], wanted)
@@ -138,8 +133,27 @@ def bleu_by_length(
         }
         signature = next(iter(scores.values())).signature
         values = MappingProxyType({system: metric.value for system, metric in scores.items()})
-        buckets.append(LengthBucket(first * width + 1, (last + 1) * width, len(sentences), values))
+        buckets.append(LengthBucket(shortest, longest, len(sentences), values))
     return BleuByLength(tuple(buckets), signature)
+
+
+def in_buckets(lengths: Sequence[int], width: int = 5, fewest: int = 20) -> list[tuple[int, int, list[int]]]:
+    """Things of these lengths in buckets of neighbouring ones, as (shortest, longest, numbers of its members).
+
+    Args:
+        lengths: of each thing; one of none is as one of 1.
+        width: of a bucket; the first holds lengths up to it.
+        fewest: members of a bucket, unless it is the only one.
+
+    Raises:
+        ValueError: if a size is not positive.
+    """
+    if width < 1 or fewest < 1:
+        raise ValueError(f"width and fewest must be at least 1, got width={width} and fewest={fewest}")
+    groups: dict[int, list[int]] = {}
+    for number, length in enumerate(lengths):
+        groups.setdefault(max(length - 1, 0) // width, []).append(number)
+    return [(first * width + 1, (last + 1) * width, members) for first, last, members in _joined(groups, fewest)]
 
 
 def _joined(groups: Mapping[int, list[int]], fewest: int) -> list[tuple[int, int, list[int]]]:
