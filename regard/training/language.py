@@ -135,23 +135,28 @@ class LanguageTask(Task):
         return Writer(model, self.tokenizer)
 
     def measure(self, trained: Writer, products: AbstractContextManager[None]) -> dict[str, float]:
-        """Loss, perplexity and bits per character of the validation text, read as in training."""
+        """Loss, perplexity and bits per character and byte of the validation text, read as in training."""
+        with products:
+            found = likelihood(trained.model, self.validation, self.reading)
+        nats = found.nats / found.tokens
+        characters, bytes = (self.validation.counts[unit] / self.validation.tokens for unit in ("characters", "bytes"))
+        return {
+            "nats": nats,
+            "perplexity": math.exp(min(50.0, nats)),
+            "bits_per_character": nats / math.log(2) / characters,
+            "bits_per_byte": nats / math.log(2) / bytes,
+        }
+
+    @property
+    def reading(self) -> Reading:
+        """How a text is read to be measured: as in training."""
         plan = self.run.plan
-        reading = Reading(
+        return Reading(
             context=self.context,
             tokens=plan.tokens,
             documents=plan.reading == "documents",
             lanes=plan.tokens // self.context if plan.reading == "segments" else 0,
         )
-        with products:
-            found = likelihood(trained.model, self.validation, reading)
-        nats = found.nats / found.tokens
-        characters = self.validation.counts["characters"] / self.validation.tokens  # of a token
-        return {
-            "nats": nats,
-            "perplexity": math.exp(min(50.0, nats)),
-            "bits_per_character": nats / math.log(2) / characters,
-        }
 
     @property
     def needs_same_processes(self) -> bool:

@@ -63,6 +63,7 @@ def test_validation_is_the_loss_of_the_best_weights(tmp_path, text):
     assert math.isclose(last["validation_perplexity"], math.exp(last["validation_nats"]), rel_tol=1e-9)
     per_character = last["validation_nats"] / math.log(2)  # a token is a character
     assert math.isclose(last["validation_bits_per_character"], per_character, rel_tol=1e-9)
+    assert math.isclose(last["validation_bits_per_byte"], per_character, rel_tol=1e-9)  # and that a byte
 
 
 def test_memory_is_that_of_the_segments_before(tmp_path, text):
