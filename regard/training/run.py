@@ -106,12 +106,21 @@ def read_table(name: str | Path) -> tuple[dict[str, Any], Path]:
     if not path.is_file():
         hint = did_you_mean(str(name), known)
         raise FileNotFoundError(f"no recipe and no file {str(name)!r}; the recipes are {', '.join(known)}{hint}")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from error
+    table = read_toml(path)
     table.setdefault("name", path.stem)
     return table, path
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A file as nested plain values.
+
+    Raises:
+        ValueError: if it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from error
 
 
 def differences(before: Run, after: Run) -> list[str]:
