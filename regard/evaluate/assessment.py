@@ -39,6 +39,17 @@ class Assessment:
     probabilities: Sequence[Tensor] = ()
 
 
+def measured(head: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """What is measured of a head of this name which tells these classes apart, besides nats."""
+    if head == "classification":
+        return ("accuracy", "macro_f1", "matthews", *(["f1"] if len(labels) == 2 else []))
+    if head == "tagging":
+        return ("accuracy", *(["entity_f1"] if all(map(is_entity_tag, labels)) else []))
+    if head == "regression":
+        return ("pearson", "spearman", "mean_squared_error", "mean_absolute_error")
+    return ("accuracy",) if head == "choice" else ("exact", "f1", "best_f1")
+
+
 def assess(reader: PackedReader, prepared: Prepared, items: Items, progress: Progress | None = None) -> Assessment:
     """What a reader makes of labelled examples.
 
@@ -61,7 +72,7 @@ def _classes(
     scores, golds = reader.scores(prepared.examples.inputs, progress), prepared.examples.labels
     _require_labels(golds >= 0, items)
     predictions = [reader.labels[n] for n in scores.argmax(1).tolist()]
-    names = ["accuracy", "macro_f1", "matthews", *(["f1"] if len(reader.labels) == 2 else [])]
+    names = measured(reader.head, reader.labels)
     truths = [reader.labels[n] for n in golds.tolist()]
     found = measure_classes(names, predictions, truths, labels=reader.labels, positive=reader.labels[-1])
     scores = scores.double()
@@ -76,7 +87,7 @@ def _numbers(
     """Numbers of inputs; what is called nats is the squared error, which is minimised."""
     scores, golds = reader.scores(prepared.examples.inputs, progress), prepared.examples.labels
     _require_labels(~golds.isnan(), items)
-    names = ("pearson", "spearman", "mean_squared_error", "mean_absolute_error")
+    names = measured(reader.head, reader.labels)
     predictions, truths = scores.tolist(), golds.tolist()
     found = measure_numbers(names, predictions, truths)
     losses = [(true - predicted) ** 2 for true, predicted in zip(truths, predictions, strict=True)]
@@ -123,7 +134,7 @@ def _tags(
         "nats": float(cross_entropy(rows, examples.labels)),
         "accuracy": sum(tag == gold for tag, gold in flat) / len(flat),
     }
-    if all(map(is_entity_tag, reader.labels)):
+    if "entity_f1" in measured(reader.head, reader.labels):
         measures["entity_f1"] = entity_scores(predictions, golds).all.f1
     words = cross_entropy(rows, examples.labels, reduction="none").split(np.diff(examples.owners).tolist())
     return Assessment(measures, predictions, [float(own.sum()) for own in words])
@@ -137,14 +148,14 @@ def _spans(
     best, odds = ({id: getattr(one, name) for id, one in answers.ranked.items()} for name in ("best", "null_odds"))
     found = score(items, best if all(item.answers for item in items) else decided(answers.ranked))
     optimistic = score(items, best, odds).best
+    assert optimistic is not None  # where there are odds
     known: dict[str, list[float]] = {item.id: [] for item in items}
     for window, shares, span in zip(prepared.windows, answers.shares, prepared.examples.labels.tolist(), strict=True):
         if span[0] >= 0:
             known[window.question.id].append(_span_nats(shares, span))
     nats = [one for own in known.values() for one in own]
     measures = {"nats": sum(nats) / max(1, len(nats)), "exact": found.all.exact, "f1": found.all.f1}
-    if optimistic is not None:
-        measures["best_f1"] = optimistic.f1
+    measures["best_f1"] = optimistic.f1
     losses = [sum(own) / max(1, len(own)) for own in known.values()]
     return Assessment(measures, [answers.ranked[item.id] for item in items], losses)
 

@@ -18,7 +18,7 @@ from regard.data.sources import located
 from regard.data.splits import split
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
-from regard.evaluate.assessment import assess
+from regard.evaluate.assessment import assess, measured
 from regard.models import MODELS
 from regard.models.heads import HEADS
 from regard.models.saved import configured, entry_of, fill, load_encoder, plain_weights
@@ -26,7 +26,7 @@ from regard.objectives.labels import LABELS, labels_of
 from regard.reading.packed import TOKENIZER
 from regard.reading.preparing import SPANS, Form, Prepared, prepare
 from regard.reading.reader import Reader
-from regard.storage.names import did_you_mean, require
+from regard.storage.names import require
 from regard.storage.weights import read_tensors, write_tensors
 from regard.text.tokenizer import Tokenizer
 from regard.training.optimisers import scaled
@@ -115,6 +115,7 @@ class FineTuningTask(Task):
         require("model.head", head, LABELS)
         if bool(labels) != (not HEADS[head].size):
             raise ValueError(f"model.labels must name the classes of a head for {head}, got {labels}")
+        require(f"plan.best of {head}", plan.best, ("loss", *measured(head, labels)))
         config = configured(entry.config, {**values, "pools": HEADS[head].pools}, "model")
         limit = getattr(config, "context", text.longest)
         if text.longest > limit:
@@ -215,13 +216,7 @@ class FineTuningTask(Task):
     def measure(self, trained: Reader, products: AbstractContextManager[None]) -> dict[str, float]:
         """What the model makes of the validation examples."""
         with products:
-            measures = assess(trained, self.validation, self.items).measures
-        best = self.run.plan.best
-        if best != "loss" and best not in measures:
-            names = [name for name in measures if name != "nats"]
-            hint = did_you_mean(best, names)
-            raise ValueError(f"plan.best={best!r} is not measured here, only loss, {', '.join(names)}{hint}")
-        return measures
+            return assess(trained, self.validation, self.items).measures
 
 
 def read_items(run: Any) -> tuple[list[Any], list[Any]]:
@@ -249,7 +244,7 @@ def items_of(model: dict[str, Any], source: Any, skipped: Skipped | None = None)
 
 
 def _found(model: dict[str, Any]) -> LabelTask:
-    """The task of a run."""
+    """The task of a run, as its model has it."""
     return LabelTask(model["head"], "as the run says", tuple(model.get("labels", ())))
 
 

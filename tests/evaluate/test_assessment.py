@@ -6,7 +6,7 @@ import pytest
 from small_encoders import small_reader
 
 from regard.data.examples import Choices, Example, TaggedWords
-from regard.evaluate.assessment import assess
+from regard.evaluate.assessment import assess, measured
 from regard.reading.preparing import form_of, prepare
 
 SENTENCES = {
@@ -24,3 +24,15 @@ def test_an_example_without_a_label_is_named(head):
     prepared = prepare(head, items, labels, form_of(reader))
     with pytest.raises(ValueError, match=re.escape("a:2: it has no label")):
         assess(reader, prepared, items)
+
+
+@pytest.mark.parametrize("head", SENTENCES)
+def test_what_is_measured_is_what_is_said_to_be(head):
+    labels = ("neg", "pos") if head in ("classification", "tagging") else ()
+    reader, items = small_reader("bert", head, labels), SENTENCES[head][:1] * 2
+    found = assess(reader, prepare(head, items, labels, form_of(reader)), items)
+    assert tuple(found.measures) == ("nats", *measured(head, labels))
+    assert len(found.losses) == len(found.predictions) == 2
+    assert sum(found.losses) / sum(len(getattr(item, "tags", "1")) for item in items) == pytest.approx(
+        found.measures["nats"]
+    )

@@ -222,10 +222,14 @@ def test_shared_layers_cannot_be_frozen(tmp_path, table):
         planned(save_reader(tmp_path / "albert", "albert"), table, freeze=1)
 
 
-def test_a_measure_which_the_task_has_not_is_refused(tmp_path, bert, table):
-    run, _ = planned(bert, table, best="pearson")
-    with pytest.raises(ValueError, match=r"plan\.best='pearson' is not measured here, only loss, accuracy"):
-        train(run, tmp_path / "run")
+def test_a_measure_which_the_task_has_not_is_refused_before_it_begins(tmp_path, bert, table):
+    with pytest.raises(
+        ValueError, match=r"plan\.best of classification must be one of loss, accuracy, .*, got 'pearson'"
+    ):
+        planned(bert, table, best="pearson")
+    (tmp_path / "t.csv").write_text("text,label\n" + "".join(f"the {n} film,{'abc'[n % 3]}\n" for n in range(30)))
+    with pytest.raises(ValueError, match=r"must be one of loss, accuracy, macro_f1, matthews, got 'f1'"):
+        planned(bert, Table(str(tmp_path / "t.csv")), best="f1")  # which is of two classes
 
 
 @pytest.mark.parametrize("kind", ["bert", "albert", "xlnet"])
