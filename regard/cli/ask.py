@@ -35,11 +35,15 @@ def answer(
     import dataclasses
 
     from regard.cli.lines import read_lines
+    from regard.data.squad_windows import LONGEST_QUESTION
     from regard.decoding.spans import decide
     from regard.evaluate.squad_files import read_threshold
     from regard.reading.reader import Reader
 
     reader, text = Reader.load(folder), "\n".join(read_lines(context))
+    asked = len(reader.tokenizer.encode(question))
+    if asked > LONGEST_QUESTION:
+        typer.echo(f"of {asked} tokens of the question the first {LONGEST_QUESTION} are read; ask it shorter", err=True)
     ranked = reader.answer(question, text)
     limit = read_threshold(folder) if threshold is None else threshold
     found = decide(ranked, limit)
@@ -100,7 +104,7 @@ def embed(
 
     from regard.cli.lines import read_lines
     from regard.cli.progress import progress
-    from regard.reading import embedding
+    from regard.reading.embedding import embed_inputs
     from regard.reading.pretrained import find_model
     from regard.reading.reader import Reader
     from regard.storage.files import written_whole
@@ -109,8 +113,13 @@ def embed(
     reader = Reader.load(find_model(model))
     round_as_asked(reader, int8, bfloat16)
     sentences = read_lines(file) if file is not None else list(texts or ())
-    with progress(len(sentences), "embedding") as done:
-        vectors = embedding.embed(reader, sentences, reader.pooling, done)
+    inputs, cut = reader.frame(sentences, reader.pooling.longest)
+    if cut:
+        longest = min(reader.longest, reader.pooling.longest or reader.longest)
+        what = f"{cut:,} of {len(inputs):,} texts are longer than {longest} tokens"
+        typer.echo(f"{what}, and are read without their ends", err=True)
+    with progress(len(inputs), "embedding") as done:
+        vectors = embed_inputs(reader, inputs, reader.pooling, done)
     if out is None:
         for row in vectors.tolist():
             typer.echo(json.dumps(row))

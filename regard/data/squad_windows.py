@@ -25,6 +25,7 @@ from regard.text.framing import Framing
 from regard.text.tokenizer import Tokenizer
 
 CHUNK = 1024  # questions which are tokenised together
+LONGEST_QUESTION, STRIDE = 64, 128  # tokens of a question which are read, and between the starts of two windows
 
 Offsets = NDArray[np.int32]  # [C, 2]: first character of each token, and the one behind its last
 Located = tuple[list[int], Offsets]  # ids of a context, and where they stand
@@ -73,8 +74,8 @@ def windows(
     framing: Framing,
     *,
     longest: int = 384,
-    stride: int = 128,
-    longest_question: int = 64,
+    stride: int = STRIDE,
+    longest_question: int = LONGEST_QUESTION,
 ) -> list[Window]:
     """The windows of one question, as `all_windows` makes them."""
     one = [question]
@@ -87,8 +88,8 @@ def all_windows(
     framing: Framing,
     *,
     longest: int = 384,
-    stride: int = 128,
-    longest_question: int = 64,
+    stride: int = STRIDE,
+    longest_question: int = LONGEST_QUESTION,
     skipped: Skipped | None = None,
 ) -> Iterator[Window]:
     """The windows of many questions, in order; each context is tokenised once, and shares its offsets among windows.

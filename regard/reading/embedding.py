@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from regard.attention.packing import Packed
+from regard.data.inputs import Inputs
 from regard.reading.packed import PackedReader, Progress
 from regard.storage.names import require
 
@@ -36,8 +37,13 @@ class Pooling:
         require("pooling", self.kind, POOLINGS)
 
 
-def embed(reader: PackedReader, texts: Sequence[str], pooling: Pooling, progress: Progress | None = None) -> Tensor:
+def embed(reader: PackedReader, texts: Sequence[str], pooling: Pooling) -> Tensor:
     """One vector a text: [B, D]."""
+    return embed_inputs(reader, reader.frame(texts, pooling.longest)[0], pooling)
+
+
+def embed_inputs(reader: PackedReader, inputs: Inputs, pooling: Pooling, progress: Progress | None = None) -> Tensor:
+    """One vector an input: [B, D]; `progress` is called with the number of inputs which are done."""
 
     def compute(text: Packed, segments: Tensor) -> list[Tensor]:
         """Those of one batch."""
@@ -50,7 +56,7 @@ def embed(reader: PackedReader, texts: Sequence[str], pooling: Pooling, progress
             vectors = torch.stack([part.mean(0) if pooling.kind == "mean" else part.amax(0) for part in parts])
         return list((normalize(vectors, dim=1) if pooling.normalises else vectors).cpu())
 
-    rows = reader.read(reader.frame(texts, pooling.longest)[0], compute, progress)
+    rows = reader.read(inputs, compute, progress)
     return torch.stack(rows) if rows else torch.empty(0, reader.model.config.width)
 
 

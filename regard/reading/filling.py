@@ -43,7 +43,7 @@ def fill(reader: PackedReader, texts: Sequence[str], *, best: int = 5) -> list[l
         framed.append(reader.framing.frame(ids))
         if len(framed[-1][0]) > reader.longest:
             raise ValueError(
-                f"a text of {len(framed[-1][0])} tokens exceeds the limit of {reader.longest}: {text[:60]!r}"
+                f"a text of {len(framed[-1][0])} tokens exceeds the limit of {reader.longest}; shorten {text[:60]!r}"
             )
         places.append([n for n, id in enumerate(framed[-1][0]) if id == reader.tokenizer.mask])
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from regard.data.squad_windows import LONGEST_QUESTION, STRIDE
 from regard.decoding.spans import Ranked, decide
 from regard.reading.answering import answer
 from regard.reading.embedding import embed
@@ -12,14 +13,17 @@ from regard.serving.limits import Refused
 from regard.serving.reading import ReadingUse
 from regard.serving.uses import Answer, Asked, Body, Pair, Texts, Truncate, refuse_long
 
-QUESTION, STRIDE = 64, 128  # tokens of a question which are read, and from the start of a window to the next
-
 
 class Questions(Body):
     """Questions, each with the context in which its answer is to be found."""
 
     questions: Annotated[
-        list[Pair], Field(min_length=1, description="Pairs: a question, and a context of any length within the limits.")
+        list[Pair],
+        Field(
+            min_length=1,
+            description=f"Pairs: a question, of which the first {LONGEST_QUESTION} tokens are read, and a context of any length within "
+            "the limits.",
+        ),
     ]
     best: Annotated[int, Field(ge=1, le=20, description="Answers to list for each question.")] = 5
     threshold: Annotated[
@@ -74,7 +78,7 @@ class Answering(ReadingUse[Questions]):
 
     def _size(self, question: int, context: int) -> int:
         """Tokens of all windows of a question, about."""
-        asked = min(question, QUESTION) + self.model.framing.added(2)
+        asked = min(question, LONGEST_QUESTION) + self.model.framing.added(2)
         room = self.model.longest - asked
         if room < 1:
             refuse_long("a question", asked + 1, self.model.longest)

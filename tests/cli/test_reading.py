@@ -221,6 +221,15 @@ def test_vectors_are_printed_and_written(tmp_path, bert):
     assert "must end in .npy or .safetensors" in str(run("embed", bert, "--text", "a", "--out", "v.csv").exception)
 
 
+def test_what_is_read_without_its_end_is_said(tmp_path, bert):
+    (tmp_path / "lines").write_text("good " * 99 + "\ndull\n")
+    result = run("embed", bert, tmp_path / "lines")
+    assert "1 of 2 texts are longer than 64 tokens, and are read without their ends" in result.stderr
+    span = save_reader(tmp_path / "span", "bert", "span", context=128)
+    result = run("answer", span, "good " * 70, "--context", tmp_path / "lines")
+    assert "of 70 tokens of the question the first 64 are read; ask it shorter" in result.stderr
+
+
 def test_masks_are_filled(tmp_path):
     folder = save_reader(tmp_path / "m", "bert", "masked")
     assert run("fill", folder, "the film was [MASK]", "--best", "2").stdout.startswith("mask 1: ")
