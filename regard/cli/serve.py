@@ -24,7 +24,7 @@ def serve(
     ] = 0,
     wait_ms: Annotated[float, typer.Option(min=0, help="How long a request waits for others, in ms.")] = 2.0,
     queue: Annotated[int, typer.Option(min=1, help="Requests at once; more are refused with status 503.")] = 256,
-    timeout: Annotated[float, typer.Option(help="Seconds a request may take.")] = 30.0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds a request may take.")] = 30.0,
     texts: Annotated[int, typer.Option(min=1, help="Texts of a request.")] = 128,
     longest: Annotated[int, typer.Option(min=0, help="Tokens of a text; 0 is the model's own limit.")] = 0,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens which may be read for a request.")] = 16384,

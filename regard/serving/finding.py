@@ -21,8 +21,8 @@ class Questions(Body):
         list[Pair],
         Field(
             min_length=1,
-            description=f"Pairs: a question, of which the first {LONGEST_QUESTION} tokens are read, and a context of any "
-            "length within the limits.",
+            description=f"Pairs: a question, of which the first {LONGEST_QUESTION} tokens are read, and a context of "
+            "any length within the limits.",
         ),
     ]
     best: Annotated[int, Field(ge=1, le=20, description="Answers to list for each question.")] = 5
