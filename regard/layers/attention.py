@@ -11,6 +11,7 @@ from regard.attention.masks import Mask
 from regard.attention.record import Attention
 from regard.layers.cache import FillingCache, WritingCache
 from regard.layers.linear import Linear, product
+from regard.layers.sizes import require_rate
 from regard.layers.state import Hypotheses
 
 
@@ -34,7 +35,8 @@ class HeadProjections(Attention):
 
     def __init__(self, width: int, heads: int, *, dropout: float = 0.0, bias: bool = True):
         super().__init__()
-        if width % heads:
+        require_rate("a rate of dropout", dropout)
+        if heads < 1 or width % heads:
             raise ValueError(f"width must be a multiple of heads, got width={width} and heads={heads}")
         self.width, self.heads, self.dropout = width, heads, dropout
         self.projection = Linear(width, 3 * width, bias)  # query, key and value, one under the other: W^Q, W^K, W^V

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from regard.attention.fused import dropped
+from regard.layers.sizes import require_rate
 
 
 class Dropout(nn.Module):
@@ -13,8 +14,7 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float):
         super().__init__()
-        if not 0.0 <= rate < 1.0:
-            raise ValueError(f"a dropout rate lies in [0, 1), got {rate}")
+        require_rate("a rate of dropout", rate)
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ class ALBERTConfig(BERTConfig):
     activation: str = "tanh"
 
     def __post_init__(self):
+        super().__post_init__()
         if not 1 <= self.groups <= self.depth:
             raise ValueError(f"groups must lie between 1 and depth={self.depth}, got {self.groups}")
 

@@ -23,6 +23,7 @@ from regard.layers.blocks import FeedForward, PostNormBlock, Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import truncated_normal
 from regard.layers.linear import Linear
+from regard.layers.sizes import require_sizes
 from regard.layers.vocabulary import require_known
 from regard.storage.names import require
 
@@ -45,6 +46,9 @@ class BERTConfig:
     attention_dropout: float = 0.1  # of attention weights
     activation: str = "exact"  # form of GELU
     pools: bool = True  # whether a layer over [CLS] sums the input up
+
+    def __post_init__(self):
+        require_sizes(self)
 
 
 BERT_SIZES = {

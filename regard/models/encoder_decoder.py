@@ -18,6 +18,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal, orthogonal_blocks
 from regard.layers.maxout import maxout
 from regard.layers.recurrent import GRU, Timeline
+from regard.layers.sizes import require_sizes
 from regard.layers.state import Hypotheses, Recurrent
 
 
@@ -31,6 +32,9 @@ class EncoderDecoderConfig:
     width: int = 1000
     maxout: int = 500
     dropout: float = 0.0  # of embeddings and of the deep output; the paper has none
+
+    def __post_init__(self):
+        require_sizes(self)
 
 
 ENCODER_DECODER_SIZES = {

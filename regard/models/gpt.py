@@ -24,6 +24,7 @@ from regard.layers.continuation import Continuation
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.linear import Linear
+from regard.layers.sizes import require_sizes
 from regard.layers.vocabulary import require_known
 from regard.storage.names import require
 
@@ -41,6 +42,9 @@ class GPTConfig:
     heads: int = 12
     dropout: float = 0.1  # of embeddings, attention weights and residual branches
     activation: str = "tanh"  # form of GELU, that of the code; others who kept the architecture took the exact one
+
+    def __post_init__(self):
+        require_sizes(self)
 
 
 GPT_SIZES = {

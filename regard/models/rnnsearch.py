@@ -19,6 +19,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal, orthogonal_blocks
 from regard.layers.maxout import maxout
 from regard.layers.recurrent import GRU, GRUTape, GRUWayBack, Timeline, full_precision, joined
+from regard.layers.sizes import require_sizes
 from regard.layers.state import Hypotheses, Recurrent
 
 
@@ -33,6 +34,9 @@ class RNNSearchConfig:
     alignment: int = 1000  # n'
     maxout: int = 500  # l
     dropout: float = 0.0  # of embeddings and of the deep output; the paper has none
+
+    def __post_init__(self):
+        require_sizes(self)
 
 
 RNNSEARCH_SIZES = {

@@ -16,6 +16,7 @@ from regard.layers.blocks import Stack
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import uniform
 from regard.layers.recurrent import LSTM, Timeline
+from regard.layers.sizes import require_sizes
 from regard.layers.state import Hypotheses, Recurrent
 
 END = 1  # the id of the end of a sentence, the decoder's first input
@@ -31,6 +32,9 @@ class Seq2SeqConfig:
     width: int = 1000
     depth: int = 4
     dropout: float = 0.0  # of what each layer reads and of the last layer's states; the paper has none
+
+    def __post_init__(self):
+        require_sizes(self)
 
 
 SEQ2SEQ_SIZES = {

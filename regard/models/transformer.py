@@ -23,6 +23,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.initialise import tensor2tensor
 from regard.layers.linear import Linear
 from regard.layers.positions import sinusoids
+from regard.layers.sizes import require_sizes
 from regard.layers.state import Hypotheses, stacked
 
 EPSILON = 1e-6  # of layer norms, from the code
@@ -38,6 +39,9 @@ class TransformerConfig:
     heads: int = 8  # h
     hidden: int = 2048  # d_ff
     dropout: float = 0.1  # P_drop
+
+    def __post_init__(self):
+        require_sizes(self)
 
 
 TRANSFORMER_SIZES = {

@@ -24,6 +24,7 @@ from regard.layers.continuation import Continuation, PatternTree
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.positions import distances
+from regard.layers.sizes import require_sizes
 from regard.layers.state import Hypotheses
 from regard.layers.vocabulary import require_known
 
@@ -47,6 +48,9 @@ class TransformerXLConfig:
     untied: bool = False  # u and v of each layer, not one of all
     cutoffs: tuple[int, ...] = ()  # of clusters of rare words
     division: int = 1  # of the width of embeddings, from cluster to cluster
+
+    def __post_init__(self):
+        require_sizes(self, memory=0, clamp=None)
 
 
 TRANSFORMER_XL_SIZES = {  # the authors' scripts

@@ -27,6 +27,7 @@ from regard.layers.dropout import Dropout
 from regard.layers.initialise import normal
 from regard.layers.linear import Linear
 from regard.layers.positions import distances
+from regard.layers.sizes import require_sizes
 from regard.layers.vocabulary import require_known
 from regard.storage.names import require
 
@@ -49,6 +50,9 @@ class XLNetConfig:
     clamp: int = 0  # distances beyond it, to either side, count as it; 0 or less does not clamp
     activation: str = "tanh"  # form of GELU
     pools: bool = False  # whether a layer over <cls> sums the input up
+
+    def __post_init__(self):
+        require_sizes(self, memory=0, clamp=None)
 
 
 XLNET_SIZES = {

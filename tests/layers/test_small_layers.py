@@ -67,7 +67,7 @@ def test_dropout_gives_the_same_for_the_same_seed_and_its_gradient_is_its_mask()
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])
 def test_a_dropout_rate_lies_between_none_and_all(rate):
-    with pytest.raises(ValueError, match=r"a dropout rate lies in \[0, 1\)"):
+    with pytest.raises(ValueError, match=r"a rate of dropout must lie in \[0, 1\)"):
         Dropout(rate)
 
 
