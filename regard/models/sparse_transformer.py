@@ -7,6 +7,9 @@ kinds of heads reach all. The same model with dense and with local attention is 
 A pattern has two parts: one near a position, and one which reaches far. They take turns over layers, or share out the
 heads, or are merged in each head (section 5.1), as the authors' code has them of "fixed". Dropout is at the ends of the
 residual branches alone (section 5.4); what a block computes is computed again in the backward pass (section 5.4).
+
+The near part of "strided" has l positions, the own one included, and the summary cells are l - c to l - 1, as the
+authors' code counts both; section 4.3 prints one more of each.
 """
 
 import math
@@ -55,6 +58,7 @@ class SparseTransformerConfig(GPT2Config):
 
 SPARSE_TRANSFORMER_SIZES = {
     "enwik8": SparseTransformerConfig(),
+    # the paper's has half the width in its feed-forward layers, queries and keys (section 7.1), and so 59M parameters
     "cifar10": SparseTransformerConfig(
         context=3072, width=256, depth=128, heads=2, dropout=0.25, pattern="strided over heads", axes=(32, 32, 3)
     ),

@@ -104,6 +104,21 @@ def test_gpt3(size, width, depth):
 
 
 @pytest.mark.parametrize(
+    ("size", "axes", "width", "depth", "millions"),
+    [
+        ("enwik8", (96, 128), 512, 30, 95),  # table 1
+        ("imagenet64", (64, 64, 3), 512, 48, 152),
+        ("cifar10", (32, 32, 3), 256, 128, 101),  # the paper's has 59, by transformations of half the size
+    ],
+)
+def test_sparse_transformer(size, axes, width, depth, millions):
+    outputs = 256 * width  # which share no weights with the embedding
+    count = gpt(256, sum(axes), width, depth) + 2 * width + outputs
+    assert parameters("sparse-transformer", size) == count
+    assert round(count / 1e6) == millions
+
+
+@pytest.mark.parametrize(
     ("size", "width", "depth", "count"),
     [
         ("125M", 768, 12, 125_198_592),
