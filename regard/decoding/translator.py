@@ -66,7 +66,7 @@ class Translator:
     @classmethod
     def load(cls, folder: str | Path) -> "Translator":
         """The model and tokenizers in `folder`."""
-        require_reading(folder, "pairs", "which does not translate: `regard generate` and `score` use it")
+        require_reading(folder, "pairs")
         return cls(load_model(folder), *load_tokenizers(Path(folder)), length_penalty=load_search(Path(folder)))
 
     def save(self, folder: str | Path) -> None:

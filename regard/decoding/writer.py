@@ -51,7 +51,7 @@ class Writer:
     @classmethod
     def load(cls, folder: str | Path, **changes: Any) -> "Writer":
         """The model and the tokenizer in `folder`; `changes` are fields of the configuration which fit its weights."""
-        require_reading(folder, "text", "which goes on with no text: `regard translate` uses it")
+        require_reading(folder, "text")
         return cls(load_model(folder, **changes), Tokenizer.load(folder))
 
     def save(self, folder: str | Path) -> None:

@@ -260,12 +260,23 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def require_reading(folder: str | Path, reads: str, but: str) -> None:
-    """Refuse a directory whose model reads something else; `but` says what that is good for."""
+_USED = {  # what a model is, by what it reads, and which commands use it
+    "pairs": "an encoder-decoder, which `regard translate` uses",
+    "text": "a language model, which `regard generate` and `score` use",
+    "inputs": "an encoder, which `regard finetune`, `predict`, `answer`, `fill` and `embed` use",
+}
+
+
+def require_reading(folder: str | Path, reads: str) -> None:
+    """Refuse a directory whose model reads something else than `pairs`, `text` or `inputs`.
+
+    Raises:
+        ValueError: says what uses it.
+    """
     name, _ = read_config(folder)
-    if entry_of(name).reads != reads:
-        kinds = {"pairs": "an encoder-decoder", "text": "a language model", "inputs": "an encoder"}
-        raise ValueError(f"{folder} holds {name}, {kinds[entry_of(name).reads]}, {but}")
+    found = entry_of(name).reads
+    if found != reads:
+        raise ValueError(f"{folder} holds {name}, {_USED[found]}, and not {_USED[reads].partition(',')[0]}")
 
 
 def load_model(folder: str | Path, **changes: Any) -> nn.Module:

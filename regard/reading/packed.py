@@ -52,7 +52,7 @@ class PackedReader:
     def load(cls, folder: str | Path, **changes: Any) -> Self:
         """The model and tokenizer in `folder`; `changes` are fields of the configuration which fit the weights."""
         folder = Path(folder)
-        require_reading(folder, "inputs", "which reads no inputs framed by special tokens")
+        require_reading(folder, "inputs")
         model = load_model(folder, **changes)
         place = model_folder(folder)
         return cls(model, Tokenizer.load(place), longest=_longest(place, model.config))

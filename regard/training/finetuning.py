@@ -113,6 +113,8 @@ class FineTuningTask(Task):
             raise ValueError(f"model.head_dropout must be a rate in [0, 1), got {rate!r}")
         entry = entry_of(kind)
         require("model.head", head, LABELS)
+        if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
+            raise ValueError(f"model.labels must be a list of texts, got {labels!r}")
         if bool(labels) != (not HEADS[head].size):
             raise ValueError(f"model.labels must name the classes of a head for {head}, got {labels}")
         require(f"plan.best of {head}", plan.best, ("loss", *measured(head, labels)))

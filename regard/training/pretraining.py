@@ -118,11 +118,13 @@ class PretrainingTask(Task):
         entry = entry_of(kind)
         first = str(values.pop("from", ""))
         if first and (size or not text.load):
-            raise ValueError(f"what goes on from {first} has its size and its tokenizer: set text.load, not model.size")
+            raise ValueError(
+                f"what goes on from {first} has its size and its tokenizer: set text.load, and leave model.size empty"
+            )
         if first and "depth" not in values:  # which a run that is begun says itself
             values = {**_config_of(first, kind), **values}
-        if not first and size not in entry.sizes:
-            raise ValueError(f"model.size must be one of {', '.join(entry.sizes)}, got {size!r}")
+        if not first:
+            require("model.size", size, entry.sizes)
         is_permuted = hasattr(entry.model, "read")
         wanted = "permuted" if is_permuted else "masked" if plan.pairs == "none" else "masked-pair"
         if head and head != wanted:

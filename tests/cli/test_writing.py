@@ -145,4 +145,4 @@ def test_mistakes_are_named(folder, text, arguments, says):
 def test_a_translator_does_not_write(tmp_path):
     save_model(tiny("rnnsearch").float(), tmp_path)
     result = run("generate", str(tmp_path), "--prompt", "a")
-    assert "holds rnnsearch, an encoder-decoder, which goes on with no text" in str(result.exception)
+    assert "holds rnnsearch, an encoder-decoder, which `regard translate` uses" in str(result.exception)

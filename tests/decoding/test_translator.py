@@ -298,5 +298,5 @@ def test_a_damaged_search_file_is_named(text, tmp_path):
 
 def test_a_language_model_is_not_taken_for_a_translator(tmp_path):
     save_model(tiny("gpt2"), tmp_path)
-    with pytest.raises(ValueError, match="holds gpt2, a language model, which does not translate"):
+    with pytest.raises(ValueError, match="holds gpt2, a language model, which `regard generate` and `score` use"):
         Translator.load(tmp_path)

@@ -153,7 +153,7 @@ def test_a_translator_is_not_taken_for_a_writer(tmp_path):
     from regard.models.saved import save_model
 
     save_model(model, tmp_path)
-    with pytest.raises(ValueError, match="holds rnnsearch, an encoder-decoder, which goes on with no text"):
+    with pytest.raises(ValueError, match="holds rnnsearch, an encoder-decoder, which `regard translate` uses"):
         Writer.load(tmp_path)
 
 

@@ -182,6 +182,13 @@ def test_the_rate_falls_from_layer_to_layer(tmp_path, bert, table):
     assert sum(len(group["params"]) for group in groups) == len(list(task.build_model().parameters()))
 
 
+def test_labels_of_a_run_are_texts(tmp_path, bert, table):
+    run, _ = planned(bert, table)
+    for labels in (3, [1, 2], "ab"):
+        with pytest.raises(ValueError, match=r"model\.labels must be a list of texts, got"):
+            dataclasses.replace(run, model={**run.model, "labels": labels})
+
+
 def test_patience_ends_a_run(tmp_path, bert, table):
     run, _ = planned(bert, table, epochs=50.0, patience=2, rate=1e-9, best="accuracy")
     train(run, tmp_path / "run")

@@ -144,7 +144,7 @@ def test_what_goes_on_has_its_own_size_and_tokenizer(tmp_path, text):
     first = save_reader(tmp_path / "first", "albert")
     table = planned(text, "bert").table()
     for model, message in (
-        ({"kind": "bert", "from": str(first), "size": "tiny"}, "set text.load, not model.size"),
+        ({"kind": "bert", "from": str(first), "size": "tiny"}, "set text.load, and leave model.size empty"),
         ({"kind": "bert", "from": str(first)}, "holds albert, not bert"),
     ):
         with pytest.raises(ValueError, match=message):
