@@ -205,7 +205,7 @@ class _Training:
         """Update by update to the end of the plan."""
         plan, progress = self.run.plan, self.progress
         self.objective.train()
-        self.meter.begin(self.held())
+        self.meter.begin(self.held)
         while (before := self.meter.place) < plan.steps and not self.is_over():
             with self.meter.update():
                 loss, stopping = self.update()

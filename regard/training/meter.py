@@ -1,7 +1,7 @@
 """What the updates of a run take: time, and where there is a budget, tokens, operations and memory."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -30,7 +30,9 @@ class Meter:
     def __init__(self, plan: Plan, progress: Progress, processes: Processes):
         self.plan, self.progress, self.processes = plan, progress, processes
         self.budget = Budget.read(plan.budget) if plan.budget else None
-        self.memory: PeakMemory | None = None
+        self._held: Callable[[], int] = int
+        self._is_warm = False
+        self._memory: PeakMemory | None = None
 
     @property
     def place(self) -> float:
@@ -46,14 +48,13 @@ class Meter:
             return {}
         return {name: getattr(self.progress, name) for name in ("seconds", "extent", "operations")}
 
-    def begin(self, held: int) -> None:
-        """Before the first update.
+    def begin(self, held: Callable[[], int]) -> None:
+        """Before the first update of this process.
 
         Args:
-            held: bytes of what the run has in memory already, weights and state of the optimiser.
+            held: gives the bytes of what the run has in memory between two updates, weights and state of the optimiser.
         """
-        if self.budget is not None:
-            self.memory = PeakMemory(self.processes.device, held)
+        self._held = held
 
     @contextmanager
     def update(self) -> Iterator[None]:
@@ -63,20 +64,31 @@ class Meter:
             ValueError: if the first one takes more than the whole budget.
         """
         progress, started = self.progress, time.monotonic()
-        if self.budget is None or self.memory is None:
+        if self.budget is None:
             yield
             progress.seconds += time.monotonic() - started
             return
-        with self.memory.watched():
+        with self._watched():
             yield
         progress.seconds += self.processes.mean(time.monotonic() - started)  # so that all end after the same update
-        progress.memory = max(progress.memory, self.memory.peak)
         taken = progress.spent[self.budget.of]
         if progress.step == 1 and taken > self.budget.amount:
             raise ValueError(
                 f"plan.budget={self.plan.budget!r} does not suffice for one update, which takes "
                 f"{Budget(taken, self.budget.of)}; raise it, or lower plan.tokens"
             )
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Note the peak of memory inside the block; in a first update libraries take room which is not the model's."""
+        if not self._is_warm:
+            self._is_warm = True
+            yield
+            return
+        self._memory = self._memory or PeakMemory(self.processes.device, self._held())
+        with self._memory.watched():
+            yield
+        self.progress.memory = max(self.progress.memory, self._memory.peak)
 
     @contextmanager
     def passes(self, extent: int) -> Iterator[None]:
