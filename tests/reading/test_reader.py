@@ -191,7 +191,7 @@ def test_a_tokenizer_of_another_model_is_refused():
 
 def test_other_directories_are_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(ValueError, match="holds gpt2, a language model, .* and not an encoder"):
+    with pytest.raises(ValueError, match=r"holds gpt2, a language model, .* and not an encoder"):
         Reader.load(tmp_path)
 
 
