@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import ROOT
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+ROOT = Path(__file__).parent.parent
 PROGRAMS = ("regard", "make", "pip", "accelerate", "torchrun")
 SHELLS = ("", "sh", "bash", "shell", "console")
 _BETWEEN = re.compile(r"\|\||&&|[|;]")  # commands of one line

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from conftest import ROOT
-from documents import Line, blocks, command_lines, documents, is_python, is_shell, programs, spans
+from documents import ROOT, Line, blocks, command_lines, documents, is_python, is_shell, programs, spans
 from small_encoders import small_reader
 from tiny import tiny
 from typer.testing import CliRunner
