@@ -32,7 +32,7 @@ def answer(reader: PackedReader, asked: Sequence[tuple[str, str]], *, stride: in
                 f"a question and its context must have text, got {question!r} and {len(context)} characters"
             )
     reader.require("span", "conditional-span", use="find answers")
-    questions = [Question(str(n), text, context, (), False, "", "") for n, (text, context) in enumerate(asked)]
+    questions = [Question(str(n), *one, place=f"question {n + 1}") for n, one in enumerate(asked)]
     prepared = prepare(
         reader.head, [question.without_answers() for question in questions], (), form_of(reader, stride=stride)
     )
