@@ -223,6 +223,8 @@ class _Training:
                     is_last = True
             if _comes(plan.save_every, before, place) or is_last or stopping:
                 self.save()
+            if _comes(plan.validate_every, before, place) or _comes(plan.save_every, before, place):
+                self.meter.settle()
             if stopping and not is_last:
                 number = Signals(self.signals[0]) if self.signals else SIGTERM  # another process got it
                 raise Interrupted(

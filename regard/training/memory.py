@@ -15,8 +15,8 @@ _RESET_PEAK = "5"  # proc_pid_clear_refs(5)
 class PeakMemory:
     """The highest that memory stands while it is watched, in bytes: what was held before, and what came to it.
 
-    On a GPU it is what torch has allocated; on a processor under Linux, what the process has in memory, after what is
-    free again was given back. Elsewhere nothing is known, and the peak stays 0.
+    On a GPU it is what torch has allocated; on a processor under Linux, what the process has in memory, without what
+    there is beside. Elsewhere nothing is known, and the peak stays 0.
 
     Args:
         device: where the model computes.
@@ -24,11 +24,15 @@ class PeakMemory:
     """
 
     def __init__(self, device: torch.device, held: int):
-        self.peak, self._is_cuda = 0, device.type == "cuda"
+        self.peak, self._held, self._is_cuda = 0, held, device.type == "cuda"
+        self.settle()
+
+    def settle(self) -> None:
+        """Begin anew after something which is not watched: what is free is given back, what else came is left out."""
         gc.collect()
         if not self._is_cuda and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
             library.malloc_trim(0)
-        self._before = self._highest() - held if self._reset() else 0
+        self._beside = self._highest() - self._held if self._reset() else 0
 
     @property
     def _is_known(self) -> bool:
@@ -41,7 +45,7 @@ class PeakMemory:
         is_known = self._reset()
         yield
         if is_known:
-            self.peak = max(self.peak, self._highest() - self._before)
+            self.peak = max(self.peak, self._highest() - self._beside)
 
     def _reset(self) -> bool:
         """Begin a new peak, where that is possible."""

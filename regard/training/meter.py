@@ -78,6 +78,11 @@ class Meter:
                 f"{Budget(taken, self.budget.of)}; raise it, or lower plan.tokens"
             )
 
+    def settle(self) -> None:
+        """After what is no update, and has used memory."""
+        if self._memory is not None:
+            self._memory.settle()
+
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Note the peak of memory inside the block; in a first update libraries take room which is not the model's."""
