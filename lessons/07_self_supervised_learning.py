@@ -181,12 +181,15 @@ def draw_views():
     for axes, (name, (read, sees, found)) in zip(
         panels, views.items(), strict=True
     ):
-        shades = 0.15 + 0.6 * sees.float()
+        is_word = torch.tensor([word != "[MASK]" for word in read])
+        shades = 0.08 + sees * (0.22 + 0.45 * is_word)
         axes.imshow(shades, cmap="Greys", vmin=0, vmax=1)
         axes.set_title(name, fontweight="bold", loc="left")
         axes.set_xticks(range(len(read)), read, rotation=90, fontsize=7)
         labels = [
-            f"{word} → {found[place]}" if place in found else word
+            f"{'?' if name == 'permuted' else word} → {found[place]}"
+            if place in found
+            else word
             for place, word in enumerate(read)
         ]
         axes.set_yticks(range(len(read)), labels, fontsize=7)
@@ -223,10 +226,11 @@ tell("## Four ways to hide something, on the same two sentences")
 figure(
     draw_views(),
     "What each word may look at: dark where the word of the row sees the "
-    "word of the column. Framed rows are where something is guessed; the "
-    "arrow says what.",
+    "word of the column, grey where it sees a mask in its place. Framed rows "
+    "are where something is guessed; the arrow says what.",
     "Four matrices. Causal: a triangle, each word sees those before it. "
-    "Masked and sentence order: all see all. Permuted: all see what is given, "
+    "Masked and sentence order: all see all, but masks say nothing. "
+    "Permuted: all see what is given, "
     "and the guessed words see those which come earlier in a random order, "
     "never themselves.",
     ["method", "at", "is guessed", "from"],
