@@ -12,6 +12,7 @@ from torch import Tensor
 from regard.attention.packing import Packed
 from regard.data.loading import Cursor, Pooled
 from regard.data.order import permuted
+from regard.data.stretches import places
 from regard.text.framing import Framing, shortened
 from regard.text.tokenizer import Tokenizer
 
@@ -46,17 +47,14 @@ class Inputs:
 
     def packed(self, chosen: Integers) -> tuple[Packed, Tensor]:
         """The chosen inputs end to end, and the segment of each token."""
-        places, lengths = _spread(self.starts, chosen), self.starts[chosen + 1] - self.starts[chosen]
-        text = Packed(torch.from_numpy(self.ids[places].astype(np.int64)), torch.from_numpy(lengths))
-        return text, torch.from_numpy(self.segments[places].astype(np.int64))
+        spread, lengths = _spread(self.starts, chosen), self.starts[chosen + 1] - self.starts[chosen]
+        text = Packed(torch.from_numpy(self.ids[spread].astype(np.int64)), torch.from_numpy(lengths))
+        return text, torch.from_numpy(self.segments[spread].astype(np.int64))
 
 
 def _spread(starts: Integers, chosen: Integers) -> Integers:
     """The places of the chosen stretches, of which each begins where `starts` says and ends where the next begins."""
-    first = starts[chosen]
-    lengths = starts[chosen + 1] - first
-    ends = lengths.cumsum()
-    return np.repeat(first - ends + lengths, lengths) + np.arange(ends[-1])
+    return places(starts[chosen], starts[chosen + 1] - starts[chosen])
 
 
 def frame_texts(
@@ -163,10 +161,10 @@ class Examples:
         assert self.first is None
         assert self.places is None
         lengths = self.inputs.lengths[chosen]
-        places = _spread(self.inputs.starts, chosen)
+        spread = _spread(self.inputs.starts, chosen)
         starts = np.concatenate([[0], lengths.cumsum()])
-        marks = None if self.may_answer is None else self.may_answer[places]
-        inputs = Inputs(self.inputs.ids[places], self.inputs.segments[places], starts)
+        marks = None if self.may_answer is None else self.may_answer[spread]
+        inputs = Inputs(self.inputs.ids[spread], self.inputs.segments[spread], starts)
         return Examples(inputs, self.labels[chosen], may_answer=marks)
 
     def tensors(self) -> dict[str, Tensor]:

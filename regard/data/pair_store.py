@@ -20,6 +20,7 @@ from regard.data.batches import PairBatch
 from regard.data.parallel import Pair, ParallelText
 from regard.data.rows import Skipped, Unusable
 from regard.data.store import Store, chunks, made_from
+from regard.data.stretches import places
 from regard.storage.folders import check_id_type, id_type, mapped, write_folder
 from regard.text.tokenizer import Tokenizer
 
@@ -155,9 +156,7 @@ class PairStore(Store):
         """The ids of these sentences end to end, and their lengths."""
         starts = self._starts[side][indices]
         lengths = self._starts[side][indices + 1] - starts
-        ends = lengths.cumsum()
-        places = np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
-        return self._ids[side][places].astype(np.int64), lengths
+        return self._ids[side][places(starts, lengths)].astype(np.int64), lengths
 
     def __repr__(self) -> str:
         return f"PairStore({str(self.folder)!r}, pairs={len(self)})"

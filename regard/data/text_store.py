@@ -22,6 +22,7 @@ from regard.attention.packing import Packed
 from regard.data.corpus import Corpus, Piece
 from regard.data.rows import Skipped, SkippedDocuments
 from regard.data.store import Store, chunks, made_from
+from regard.data.stretches import places
 from regard.storage.folders import check_id_type, id_type, mapped, write_folder
 from regard.text.tokenizer import Tokenizer
 
@@ -124,9 +125,8 @@ class TextStore(Store):
 
     def packed(self, starts: Integers, lengths: Integers) -> Packed:
         """Stretches of the ids, end to end."""
-        ends = lengths.cumsum()
-        places = np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1])
-        return Packed(torch.from_numpy(self._ids[places].astype(np.int64)), torch.from_numpy(lengths.astype(np.int64)))
+        ids = self._ids[places(starts, lengths)].astype(np.int64)
+        return Packed(torch.from_numpy(ids), torch.from_numpy(lengths.astype(np.int64)))
 
     def __repr__(self) -> str:
         return f"TextStore({str(self.folder)!r}, tokens={self.tokens})"
