@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import floor, isfinite, log10
+from math import ceil, floor, isfinite, log10
 from typing import NamedTuple
 
 from regard.visualise.markup import Markup, element, joined
@@ -11,12 +11,23 @@ WIDTH, HEIGHT = 360, 220  # of a chart, in its own units; letters of 11 are read
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 38
 FEW = 40  # points up to which each has a mark
 MOST = 2000  # points of a scatter which are drawn
+LETTER = 6.5  # width of a letter, about
+COLOURS = 6  # of curves, each with its dashes in the style sheet; of the next one only the mark differs
 PAIRS = Sequence[tuple[float, float]]
+# Marks of curves around their point, which tell them apart without their colours: a square, a triangle, a diamond, a
+# cross; the first curve has a disc.
+MARKS = (
+    "",
+    "M-2.5,-2.5H2.5V2.5H-2.5Z",
+    "M0,-3.2L3.2,2.6H-3.2Z",
+    "M0,-3.6L3.6,0L0,3.6L-3.6,0Z",
+    "M-1,-3.2H1V-1H3.2V1H1V3.2H-1V1H-3.2V-1H-1Z",
+)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values by step.
+    """Values by step, or by something else; one without a name stands in no key.
 
     Raises:
         ValueError: if there is none, or one is not finite.
@@ -36,10 +47,26 @@ class Curve:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves which share a scale."""
+    """Curves which share a scale.
+
+    Args:
+        title: above it.
+        curves: the ones which matter last.
+        label: what they run over.
+        unit: of that, where values of it are named by one, and not by the label.
+        names: of the values 0, 1 and so on of that, where they are no numbers.
+    """
 
     title: str
     curves: tuple[Curve, ...]
+    label: str = "step"
+    unit: str = ""
+    names: tuple[str, ...] = ()
+
+    def where(self, value: float) -> str:
+        """A place on the axis in words, as `step 10` or `6-10 words`."""
+        said = self.names[round(value)] if self.names else f"{value:.4g}" if self.unit else f"{value:g}"
+        return f"{said} {self.unit}" if self.unit else f"{self.label} {said}"
 
 
 class Scale(NamedTuple):
@@ -56,16 +83,18 @@ class Scale(NamedTuple):
 
 
 def curves_chart(chart: Chart) -> Markup:
-    """Curves by step."""
+    """Curves over what they share."""
     points = [point for curve in chart.curves for point in curve.points]
     x, y = _scales(points)
     looks = _looks(chart.curves)
-    drawn = [_curve(curve, look, x, y) for curve, look in sorted(looks, key=lambda item: not item[0].is_faint)]
-    key = [element("li", _sample(curve, look), curve.name) for curve, look in looks]
+    drawn = [_curve(curve, look, x, y, chart) for curve, look in sorted(looks, key=lambda item: not item[0].is_faint)]
+    key = [element("li", _sample(curve, look), curve.name) for curve, look in looks if curve.name]
+    words = " ".join(_in_words(curve, chart) for curve in chart.curves if not curve.is_faint)
+    marks = _named(chart.names) if chart.names else _numbered(x)
     return _figure(
         chart.title,
-        f"{chart.title} by step. " + " ".join(_in_words(curve) for curve in chart.curves if not curve.is_faint),
-        [_axes(x, y, "step", ""), *drawn],
+        f"{chart.title} by {chart.label}. {words}",
+        [_axes(x, y, chart.label, "", marks), *drawn],
         element("ul", *key, class_="key") if len(key) > 1 else None,
     )
 
@@ -84,7 +113,7 @@ def scatter_chart(title: str, points: PAIRS) -> Markup:
     return _figure(
         title,
         words,
-        [_axes(x, y, "true", "predicted"), diagonal, *dots],
+        [_axes(x, y, "true", "predicted", _numbered(x)), diagonal, *dots],
         element("p", f"A point an example, {note}; on the dashed line predictions are right."),
     )
 
@@ -133,13 +162,39 @@ def _looks(curves: Sequence[Curve]) -> list[tuple[Curve, int]]:
     return [(curve, sum(not other.is_faint for other in curves[:place])) for place, curve in enumerate(curves)]
 
 
-def _curve(curve: Curve, number: int, x: Scale, y: Scale) -> Markup:
+def _curve(curve: Curve, number: int, x: Scale, y: Scale, chart: Chart) -> Markup:
     """A line, and a mark at each of a few points."""
-    line = _line(curve.points, x, y, class_=f"curve of-{number}{' is-faint' if curve.is_faint else ''}")
+    line = _line(curve.points, x, y, class_=_look("curve", curve, number))
     if len(curve.points) > FEW or curve.is_faint:
         return line
-    dots = [_dot(x(step), y(value), f"step {step:g}: {value:.4g}", f"dot of-{number}") for step, value in curve.points]
-    return joined(line, *dots)
+    said = [(place, value, f"{curve.name}, {chart.where(place)}: {value:.4g}") for place, value in curve.points]
+    return joined(line, *(_mark(number, x(place), y(value), words) for place, value, words in said))
+
+
+def _look(kind: str, curve: Curve, number: int) -> str:
+    """The classes of a curve."""
+    return f"{kind} of-{number % COLOURS}{' is-faint' if curve.is_faint else ''}"
+
+
+def _mark(number: int, x: float, y: float, words: str | None = None) -> Markup:
+    """A point of a curve, by its number."""
+    kind, shape = f"dot of-{number % COLOURS}", MARKS[number % len(MARKS)]
+    title = element("title", words) if words else None
+    if not shape:
+        return element("circle", title, cx=f"{x:.1f}", cy=f"{y:.1f}", r="2.5", class_=kind)
+    return element("path", title, d=shape, transform=f"translate({x:.1f} {y:.1f})", class_=kind)
+
+
+def _numbered(x: Scale) -> list[tuple[float, str]]:
+    """Round places along an axis."""
+    return [(tick, _number(tick)) for tick in ticks(x.low, x.high, 5)]
+
+
+def _named(names: Sequence[str]) -> list[tuple[float, str]]:
+    """Places which have names, as many of them as there is room for."""
+    room = (WIDTH - LEFT - RIGHT) / max(1, len(names) - 1)
+    step = ceil(LETTER * (max(map(len, names)) + 1) / room)
+    return [(float(place), name) for place, name in enumerate(names) if place % step == 0]
 
 
 def _line(points: PAIRS, x: Scale, y: Scale, **attributes: object) -> Markup:
@@ -155,11 +210,9 @@ def _dot(x: float, y: float, words: str, kind: str) -> Markup:
 
 def _sample(curve: Curve, number: int) -> Markup:
     """A piece of a curve, for the key."""
-    kind = f"curve of-{number}{' is-faint' if curve.is_faint else ''}"
-    dot = element("circle", cx="10", cy="6", r="2.5", class_=f"dot of-{number}")
-    has_dot = len(curve.points) <= FEW and not curve.is_faint
-    line = element("path", d="M0,6L20,6", class_=kind)
-    return element("svg", line, dot if has_dot else None, viewBox="0 0 20 12", aria_hidden="true")
+    has_mark = len(curve.points) <= FEW and not curve.is_faint
+    line = element("path", d="M0,6L20,6", class_=_look("curve", curve, number))
+    return element("svg", line, _mark(number, 10, 6) if has_mark else None, viewBox="0 0 20 12", aria_hidden="true")
 
 
 def _swatch(number: int) -> Markup:
@@ -168,13 +221,13 @@ def _swatch(number: int) -> Markup:
     return element("svg", bar, viewBox="0 0 12 12", aria_hidden="true")
 
 
-def _in_words(curve: Curve) -> str:
+def _in_words(curve: Curve, chart: Chart) -> str:
     """Where a curve begins and ends."""
     (first, start), (last, end) = curve.points[0], curve.points[-1]
     values = [value for _, value in curve.points]
-    about = f"{curve.name}: {start:.4g} at step {first:g}"
+    about = f"{curve.name}: {start:.4g} at {chart.where(first)}"
     if len(values) > 1:
-        about += f", {end:.4g} at step {last:g}, between {min(values):.4g} and {max(values):.4g}"
+        about += f", {end:.4g} at {chart.where(last)}, between {min(values):.4g} and {max(values):.4g}"
     return about + "."
 
 
@@ -194,10 +247,10 @@ def _stretch(values: Sequence[float]) -> tuple[float, float]:
     return low - apart, high + apart
 
 
-def _axes(x: Scale, y: Scale, label: str, side: str) -> Markup:
-    """Lines and numbers behind the drawing."""
+def _axes(x: Scale, y: Scale, label: str, side: str, marks: Sequence[tuple[float, str]]) -> Markup:
+    """Lines behind the drawing, numbers beside it, and marks below it."""
     bottom = HEIGHT - BOTTOM
-    numbers = [_text(x(tick), bottom + 14, _number(tick)) for tick in ticks(x.low, x.high, 5)]
+    numbers = [_text(x(place), bottom + 14, name) for place, name in marks]
     across = _text(LEFT + (WIDTH - LEFT - RIGHT) / 2, HEIGHT - 6, label, class_="quiet")
     turned = {"transform": f"translate(9 {(TOP + bottom) / 2:.0f}) rotate(-90)", "class_": "quiet"}
     return joined(_grid(y), *numbers, across, element("text", side, **turned) if side else None)

@@ -1,6 +1,7 @@
 """HTML and SVG made of elements; whatever text is put into them stays text."""
 
 import html
+from collections.abc import Sequence
 
 from regard.visualise.page import encodable
 
@@ -33,3 +34,28 @@ def joined(*children: "str | Markup | None") -> Markup:
     """Texts and elements side by side."""
     parts = (child for child in children if child is not None)
     return Markup("".join(part if isinstance(part, Markup) else html.escape(encodable(part)) for part in parts))
+
+
+def tabled(head: Sequence[str], rows: Sequence[Sequence[str | Markup]], caption: str, *, texts: int = 1) -> Markup:
+    """A table which scrolls by itself; its first columns are texts."""
+    lines = [
+        element(
+            "tr",
+            *(element("th", cell, scope="row") for cell in row[:1]),
+            *(element("td", cell, class_="is-text" if n < texts else None) for n, cell in enumerate(row[1:], 1)),
+        )
+        for row in rows
+    ]
+    columns = [
+        element("th", name, scope="col", class_="is-text" if n < texts else None) if name else element("td")
+        for n, name in enumerate(head)
+    ]
+    table = element(
+        "table", element("caption", caption), element("thead", element("tr", *columns)), element("tbody", *lines)
+    )
+    return element("div", table, class_="scrolls", tabindex="0", role="region", aria_label=caption)
+
+
+def folded(summary: str, inside: Markup) -> Markup:
+    """What opens when asked for."""
+    return element("details", element("summary", summary), inside, class_="folded")

@@ -13,7 +13,7 @@ from pathlib import Path
 from regard.storage.files import written_whole
 from regard.visualise.charts import Chart, bars_chart, curves_chart, scatter_chart
 from regard.visualise.maps import AttentionMap, Example
-from regard.visualise.markup import Markup, element, joined
+from regard.visualise.markup import Markup, element, folded, joined, tabled
 from regard.visualise.page import VIEWER, Frame, block_of, content_of
 
 REPORT = Frame("report.html", ("page.css", "report.css"), (*VIEWER, "report.js"))
@@ -238,8 +238,8 @@ def _curves(report: Report) -> Section | None:
     by_step = [dict(curve.points) for curve in curves]
     steps = sorted({step for points in by_step for step in points})
     rows = [[f"{step:g}", *(f"{p[step]:.4g}" if step in p else "" for p in by_step)] for step in steps]
-    numbers = _table(["step", *(curve.name for curve in curves)], rows, "Values by step")
-    return _section("curves", "Curves", charts, _folded("Numbers of the curves", numbers))
+    numbers = tabled(["step", *(curve.name for curve in curves)], rows, "Values by step")
+    return _section("curves", "Curves", charts, folded("Numbers of the curves", numbers))
 
 
 def _classes(report: Report) -> Section | None:
@@ -256,7 +256,7 @@ def _classes(report: Report) -> Section | None:
         for one in report.counted
         for counts in [(one.predicted, one.true)]
     ]
-    counted = _table(head, rows, "How well each was found") if rows else None
+    counted = tabled(head, rows, "How well each was found") if rows else None
     return _section("classes", "Classes", element("div", shown, counted, class_="classes"))
 
 
@@ -315,7 +315,7 @@ def _listed(found: Confusions) -> Markup:
         button = _leading(joined(_count(count)), true, predicted, words)
         rows.append([true, predicted, button, f"{count / total:.1%}"])
     caption = f"The most frequent of {_count(len(wrong))} confusions, and their share of the true class"
-    return _table(["true", "predicted", "count", "share"], rows, caption, texts=2)
+    return tabled(["true", "predicted", "count", "share"], rows, caption, texts=2)
 
 
 def _numbers(report: Report) -> Section | None:
@@ -340,8 +340,8 @@ def _lengths(report: Report) -> Section | None:
         class_="charts",
     )
     rows = [[one.name, _count(one.questions), f"{one.f1:.1f}", f"{one.exact:.1f}"] for one in report.lengths]
-    table = _table([label, "questions", "F1", "exact"], rows, "By the length of the answer")
-    return _section("lengths", "Answers by length", charts, _folded("Numbers of the bars", table))
+    table = tabled([label, "questions", "F1", "exact"], rows, "By the length of the answer")
+    return _section("lengths", "Answers by length", charts, folded("Numbers of the bars", table))
 
 
 def _cases(report: Report, pictures: int) -> Section | None:
@@ -424,31 +424,6 @@ def _told(stretches: Sequence[Stretch]) -> Markup:
     ]
     is_long = sum(len(text) for text, _ in stretches) > LONG
     return element("dd", *parts, class_="is-long" if is_long else None, tabindex="0" if is_long else None)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str | Markup]], caption: str, *, texts: int = 1) -> Markup:
-    """A table which scrolls by itself; its first columns are texts."""
-    lines = [
-        element(
-            "tr",
-            *(element("th", cell, scope="row") for cell in row[:1]),
-            *(element("td", cell, class_="is-text" if n < texts else None) for n, cell in enumerate(row[1:], 1)),
-        )
-        for row in rows
-    ]
-    columns = [
-        element("th", name, scope="col", class_="is-text" if n < texts else None) if name else element("td")
-        for n, name in enumerate(head)
-    ]
-    table = element(
-        "table", element("caption", caption), element("thead", element("tr", *columns)), element("tbody", *lines)
-    )
-    return element("div", table, class_="scrolls", tabindex="0", role="region", aria_label=caption)
-
-
-def _folded(summary: str, inside: Markup) -> Markup:
-    """What opens when asked for."""
-    return element("details", element("summary", summary), inside, class_="folded")
 
 
 def _count(number: int) -> str:

@@ -55,7 +55,7 @@ def test_a_curve_says_where_it_begins_and_ends():
         Chart("loss", (Curve("noted", ((1, 9.0),), True), Curve("validation", ((10, 0.5), (90, 0.25)))))
     )
     assert 'aria-label="loss by step. validation: 0.5 at step 10, 0.25 at step 90, between 0.25 and 0.5."' in drawn
-    assert "<title>step 90: 0.25</title>" in drawn
+    assert "<title>validation, step 90: 0.25</title>" in drawn
 
 
 def test_curves_of_one_point_and_of_one_value_are_drawn():
