@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.attention.packing import Packed
 from regard.attention.record import Attention, attentions
 from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
+from regard.decoding.loaded import Loaded
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
 from regard.layers.dropout import without_dropout
-from regard.layers.rounded import round_weights
 from regard.models.saved import load_model, require_reading, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
@@ -44,7 +44,7 @@ class Translation:
 _SHARED = 32
 
 
-class Translator:
+class Translator(Loaded):
     """What `regard.load` gives for an encoder-decoder.
 
     Args:
@@ -78,23 +78,6 @@ class Translator:
         save_model(self.model, folder)
         save_tokenizers(self.source, self.target, Path(folder))
         save_search(self.length_penalty, Path(folder))
-
-    def round_weights(self, kind: str) -> None:
-        """Round the weights to "int8" or "bfloat16"; they cannot be saved after that.
-
-        Raises:
-            ValueError: if this machine has no such products.
-        """
-        round_weights(self.model, kind)
-
-    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """The model's modules, so that `recording` and `without_heads` take a translator as they take a model."""
-        return self.model.named_modules()
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return next(self.model.parameters()).device
 
     def pack(self, texts: Sequence[str], tokenizer: Tokenizer) -> Packed:
         """Ids of each text, with the end token."""

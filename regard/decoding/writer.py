@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.attention.packing import Packed
 from regard.decoding.beam import Entering, Ranking, beam_search
+from regard.decoding.loaded import Loaded
 from regard.decoding.sample import Sampling
 from regard.layers.dropout import without_dropout
-from regard.layers.rounded import round_weights
 from regard.layers.state import Hypotheses
 from regard.models.saved import load_model, require_reading, save_model
 from regard.text.tokenizer import Tokenizer
@@ -29,7 +29,7 @@ class Part:
     ended: str = ""  # why the text is over: end (of text), stop or length; nothing while it goes on
 
 
-class Writer:
+class Writer(Loaded):
     """What `regard.load` gives for a language model.
 
     Args:
@@ -62,23 +62,6 @@ class Writer:
         """
         save_model(self.model, folder)
         self.tokenizer.save(Path(folder) / TOKENIZER)
-
-    def round_weights(self, kind: str) -> None:
-        """Round the weights to "int8" or "bfloat16", for faster writing; they cannot be saved after that.
-
-        Raises:
-            ValueError: if this machine has no such products.
-        """
-        round_weights(self.model, kind)
-
-    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """The model's modules, so that `recording` and `without_heads` take a writer as they take a model."""
-        return self.model.named_modules()
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return next(self.model.parameters()).device
 
     @property
     def context(self) -> int | None:

@@ -8,12 +8,12 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regard.attention.packing import Packed
 from regard.data.inputs import Examples, Inputs, Integers, frame_texts
+from regard.decoding.loaded import Loaded
 from regard.decoding.threads import side_by_side
-from regard.layers.rounded import round_weights
 from regard.models.saved import kind_of, load_model, model_folder, require_reading, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
@@ -25,7 +25,7 @@ Texts = Sequence[str | tuple[str, str]]
 Progress = Callable[[int], None]
 
 
-class PackedReader:
+class PackedReader(Loaded):
     """Texts to packed inputs, and through a model; whatever their order, each gets the same answer.
 
     Args:
@@ -36,6 +36,8 @@ class PackedReader:
     Raises:
         ValueError: if the tokenizer is of another size than the model, or `longest` exceeds what the model can read.
     """
+
+    has_many_rows = True
 
     def __init__(self, model: Any, tokenizer: Tokenizer, *, longest: int | None = None):
         if tokenizer.size > model.config.vocabulary:
@@ -87,23 +89,6 @@ class PackedReader:
             *others, last = heads
             wanted = f"{', '.join(others)} or {last}" if others else last
             raise ValueError(f"this model {there}, and cannot {use}: that needs one for {wanted}")
-
-    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """The model's modules, so that `recording` and `without_heads` take a reader as they take a model."""
-        return self.model.named_modules()
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return next(self.model.parameters()).device
-
-    def round_weights(self, kind: str) -> None:
-        """Round the weights to "int8" or "bfloat16"; they cannot be saved after that.
-
-        Raises:
-            ValueError: if this machine has no such products.
-        """
-        round_weights(self.model, kind, has_many_rows=True)
 
     def frame(self, texts: Texts, longest: int | None = None) -> tuple[Inputs, int]:
         """Texts and pairs as inputs, and how many had to be cut to `longest` tokens."""

@@ -1,0 +1,33 @@
+"""What is the same of every model which is there to be used, with its tokenizers: a translator, a writer, a reader."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from regard.layers.rounded import round_weights
+
+
+class Loaded:
+    """A model and how it is used; `recording` and `without_heads` take it as they take the model."""
+
+    model: Any
+    has_many_rows: ClassVar[bool] = False  # whether most of its products are of more than ten tokens, and not of one
+
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """The model's modules."""
+        return self.model.named_modules()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    def round_weights(self, kind: str) -> None:
+        """Round the weights to "int8" or "bfloat16", for more speed; they cannot be saved after that.
+
+        Raises:
+            ValueError: if this machine has no such products.
+        """
+        round_weights(self.model, kind, has_many_rows=self.has_many_rows)
