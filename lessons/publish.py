@@ -135,7 +135,8 @@ def page_of(notebook: NotebookNode, name: str) -> str:
         f"{{download}}`{name}.ipynb <{name}.ipynb>`. It imports:\n\n"
         + "\n\n".join(f"```python\n{code}\n```" for code in opening)
     )
-    return "\n\n".join(parts) + "\n"
+    text = "\n\n".join(parts) + "\n"
+    return re.sub(r"\]\((\d\d_\w+)\.py\)", r"](\1.md)", text)
 
 
 def told(cell: NotebookNode) -> Iterator[str]:

@@ -19,7 +19,7 @@ TOLD = {"attention", "bars", "begin", "claim", "curves", "figure", "heat", "ques
 EXEMPT = re.compile(
     r"""\$\$.*?\$\$ | \$.*?\$
     | \]\([^)]*\)
-    | \b(?:section|equation|table|figure|appendix|page|chapter|algorithm)s?\ [A-Z]?\d[\d.]*
+    | \b(?i:section|equation|table|figure|appendix|page|chapter|algorithm)s?\ [A-Z]?\d[\d.]*
       (?:(?:,\ |\ and\ |–)\d[\d.]*)*
     | \bISO\ 8601
     | \b[A-Za-z_][\w.-]*
@@ -38,6 +38,8 @@ def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
 def words(node: ast.AST) -> Iterator[str]:
     """Every text and number below a node which is told as it stands in the file, not computed."""
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.keyword) and child.arg == "form":  # of numbers, such as .2f
+            continue
         if isinstance(child, ast.Constant) and isinstance(child.value, str):
             yield child.value
         elif isinstance(child, ast.Constant) and isinstance(node, ast.List | ast.Tuple | ast.Dict):
