@@ -65,6 +65,20 @@ def evaluate(
         raise ValueError("a file of examples, its columns and --skip are of encoders; give --source and --target")
     if output is not None and len(folders) > 1:
         raise ValueError("--output takes the translations of one model")
+    _score_translators(folders, source, target, beams, length_penalty, lengths, output, as_json)
+
+
+def _score_translators(
+    folders: list[Path],
+    source: Path | None,
+    target: Path | None,
+    beams: int,
+    length_penalty: float | None,
+    lengths: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the scores of encoder-decoders; the arguments are those of the command."""
     from regard.cli.folders import by_name
     from regard.cli.pairs import read_pairs
     from regard.decoding.translator import Translator

@@ -57,23 +57,18 @@ def finetune(
 
       regard finetune --resume runs/reviews
     """
-    from regard.cli.reporting import report_run
-    from regard.training.loop import train as start
-    from regard.training.run import RUN_FILE, read_run
-
     if resume is not None:
         if others := given(context, "resume", "settings"):
             raise ValueError(f"--resume goes on as the run was planned; leave {', '.join(others)} away, or use --set")
-        if not (resume / RUN_FILE).is_file():
-            raise ValueError(f"there is no run to resume in {resume}: it has no {RUN_FILE}")
-        start(read_run(resume / RUN_FILE, settings or ()), resume, resume=True)
-        typer.echo(str(report_run(resume, resume / REPORT)))
+        _resume(resume, settings or [])
         return
     if not model or not train or out is None:
         raise ValueError("say what is tuned, on what and where: --model MODEL --train FILE --out FOLDER")
     from regard.cli.folders import require_free
+    from regard.cli.reporting import report_run
     from regard.models.saved import read_config
     from regard.reading.pretrained import find_model
+    from regard.training.loop import train as start
     from regard.training.planning import Wishes, plan_finetuning, source_of
     from regard.training.run import parsed_settings
 
@@ -99,3 +94,15 @@ def finetune(
         typer.echo(line, err=True)
     start(run, out)
     typer.echo(str(report_run(out, out / REPORT)))
+
+
+def _resume(folder: Path, settings: list[str]) -> None:
+    """Go on with a run, and report on it anew."""
+    from regard.cli.reporting import report_run
+    from regard.training.loop import train
+    from regard.training.run import RUN_FILE, read_run
+
+    if not (folder / RUN_FILE).is_file():
+        raise ValueError(f"there is no run to resume in {folder}: it has no {RUN_FILE}")
+    train(read_run(folder / RUN_FILE, settings), folder, resume=True)
+    typer.echo(str(report_run(folder, folder / REPORT)))

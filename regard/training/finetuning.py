@@ -127,7 +127,7 @@ class FineTuningTask(Task):
         layers = getattr(config, "depth", 0)
         if plan.freeze > layers:
             raise ValueError(f"plan.freeze={plan.freeze} exceeds the model's {layers} layers")
-        if (plan.freeze or plan.layer_decay < 1) and hasattr(config, "groups"):
+        if (0 < plan.freeze < layers or plan.layer_decay < 1) and hasattr(config, "groups"):
             raise ValueError("layers which share their weights cannot be told apart: leave plan.freeze and layer_decay")
         return config
 

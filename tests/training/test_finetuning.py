@@ -224,9 +224,15 @@ def test_wrong_plans_are_named(bert, table, plan, message):
         planned(bert, table, **plan)
 
 
-def test_shared_layers_cannot_be_frozen(tmp_path, table):
+def test_some_of_shared_layers_cannot_be_frozen_but_all_can(tmp_path, table):
+    albert = save_reader(tmp_path / "albert", "albert")
     with pytest.raises(ValueError, match="layers which share their weights cannot be told apart"):
-        planned(save_reader(tmp_path / "albert", "albert"), table, freeze=1)
+        planned(albert, table, freeze=1)
+    task = FineTuningTask(planned(albert, table, freeze=2)[0], tmp_path)
+    model = task.build_model()
+    task.objective(model)
+    moving = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert moving == {"encoder.pooler.weight", "encoder.pooler.bias", "output.weight", "output.bias"}
 
 
 def test_a_measure_which_the_task_has_not_is_refused_before_it_begins(tmp_path, bert, table):
