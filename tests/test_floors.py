@@ -16,10 +16,14 @@ FLOORS = [
     {"objectives", "decoding", "reading"},
     {"evaluate", "visualise"},
     {"training", "serving"},
+    {"compare"},
     {"cli"},
 ]
 SIDEWAYS = {("text", "storage"), ("reading", "decoding")}  # the only edges within a floor
 MODELS_BY_NAME = {  # floors above know models by their protocols, but for these files
+    "compare/comparison.py": {"regard.models.saved"},
+    "compare/contestants.py": {"regard.models", "regard.models.saved"},
+    "compare/running.py": {"regard.models.saved"},
     "reading/directory.py": {"regard.models.saved"},
     "decoding/translator.py": {"regard.models.saved"},
     "decoding/writer.py": {"regard.models.saved"},

@@ -12,6 +12,7 @@ from regard import __version__
 from regard.cli import (
     about,
     ask,
+    compare,
     curves,
     demo,
     evaluate,
@@ -47,7 +48,7 @@ Examples:
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for module in (
     *(train, finetune, tune, translate, generate, predict, ask, evaluate, score, glue, squad, serve),
-    *(curves, view, report, patterns, reach, about, demo),
+    *(compare, curves, view, report, patterns, reach, about, demo),
 ):
     module.register(app)
 

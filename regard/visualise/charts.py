@@ -53,7 +53,7 @@ class Chart:
         title: above it.
         curves: the ones which matter last.
         label: what they run over.
-        unit: of that, where values of it are named by one, and not by the label.
+        unit: of that, by which its values are named, and the axis; without, they are named by the label.
         names: of the values 0, 1 and so on of that, where they are no numbers.
     """
 
@@ -94,7 +94,7 @@ def curves_chart(chart: Chart) -> Markup:
     return _figure(
         chart.title,
         f"{chart.title} by {chart.label}. {words}",
-        [_axes(x, y, chart.label, "", marks), *drawn],
+        [_axes(x, y, chart.unit or chart.label, "", marks), *drawn],
         element("ul", *key, class_="key") if len(key) > 1 else None,
     )
 

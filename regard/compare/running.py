@@ -1,0 +1,215 @@
+"""The runs of a comparison, one after another; what is done is not done again, and what was stopped goes on.
+
+A comparison's folder holds
+
+    comparison.toml              all that decides how it goes
+    shared                       the tokenizer and the tokenised text, which all runs have
+    runs/NAME-SEED               the run of a contestant with a seed: a model directory
+    runs/NAME-SEED/result.json   what is known of it, once it has spent its budget and is measured
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from regard.compare.comparison import COMPARISON, Comparison, folder_name
+from regard.compare.measuring import YARDSTICKS, Length, Yardstick
+from regard.models.saved import plain_weights
+from regard.storage.files import written_whole
+from regard.training.checkpoint import checkpoints
+from regard.training.log import MEASURES, Part, read_measures
+from regard.training.loop import Diverged, Interrupted, train
+from regard.training.plan import Say
+from regard.training.progress import Progress
+from regard.training.run import Run
+from regard.training.translation import TranslationTask
+
+RESULT = "result.json"
+SHARED = "shared"
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a run is worth on the way, and what it has spent by then."""
+
+    seconds: float
+    tokens: int
+    operations: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of one run.
+
+    Args:
+        name: of the contestant.
+        seed: of the run.
+        parameters: of the model.
+        updates: which were made.
+        seconds: which they took.
+        tokens: of the sequences which they read.
+        operations: of floating-point numbers.
+        memory: peak of an update, in bytes; 0 where nothing tells.
+        measures: of the model, by name.
+        lengths: its quality by length.
+        points: on the way.
+        diverged: why the run ended before its time, if it did.
+    """
+
+    name: str
+    seed: int
+    parameters: int = 0
+    updates: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+    operations: int = 0
+    memory: int = 0
+    measures: dict[str, float] = dataclasses.field(default_factory=dict)
+    lengths: tuple[Length, ...] = ()
+    points: tuple[Point, ...] = ()
+    diverged: str = ""
+
+    def save(self, folder: Path) -> None:
+        """Write result.json into the folder of the run."""
+        with written_whole(folder / RESULT) as file:
+            json.dump(dataclasses.asdict(self), file, indent=1, allow_nan=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The result of the run in a folder.
+
+        Raises:
+            ValueError: if its file is damaged.
+        """
+        try:
+            values = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+            values["lengths"] = tuple(Length(**one) for one in values["lengths"])
+            values["points"] = tuple(Point(**one) for one in values["points"])
+            return cls(**values)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{folder / RESULT} is damaged: {error}; delete it, to measure that run again") from error
+
+
+def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result], Yardstick]:
+    """Train and measure all contestants with all seeds, or what of that is left; and by what they are measured.
+
+    First comes each contestant with the first seed, so that there is something to look at early.
+
+    Args:
+        comparison: who competes.
+        folder: of the comparison.
+        say: what is done is said here.
+
+    Raises:
+        ValueError: if the folder holds another comparison, the budget does not suffice for one update, or several
+            processes were launched.
+        Interrupted: after SIGTERM or Ctrl-C in a run, once a checkpoint is written.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("a comparison trains in one process, so that all contestants have the same machine")
+    _claim(comparison, folder, say)
+    _prepare(comparison, folder / SHARED, say)
+    yardstick = YARDSTICKS[comparison.reads](comparison)
+    results = []
+    turns = [(name, seed) for seed in range(1, comparison.seeds + 1) for name in comparison.contestants]
+    for number, (name, seed) in enumerate(turns, 1):
+        place = folder / "runs" / f"{folder_name(name)}-{seed}"
+        if not (place / RESULT).is_file():
+            part = Part(f"{name}, seed {seed}", number, len(turns))
+            say(f"{part}")
+            try:
+                _result(comparison, name, seed, place, folder / SHARED, yardstick, part).save(place)
+            except Interrupted as error:
+                what = str(error).partition(";")[0]
+                number = error.status - 128
+                raise Interrupted(f"{part}: {what}; the same command goes on from there", number) from None
+        results.append(Result.load(place))
+    return results, yardstick
+
+
+def _claim(comparison: Comparison, folder: Path, say: Say) -> None:
+    """Write down what is compared, or find that it is what was begun here; more seeds may be asked for than were.
+
+    Raises:
+        ValueError: if another comparison was begun.
+    """
+    if (folder / COMPARISON).is_file():
+        before = Comparison.load(folder)
+        differs = list(_differences(before.table(), comparison.table()))
+        if "seeds" in differs and len(differs) == 1:
+            say(f"{comparison.seeds} seeds instead of {before.seeds}")
+        elif differs:
+            raise ValueError(
+                f"{folder} holds a comparison which differs in {', '.join(differs)}; choose another --out, or go on "
+                f"with that one by `regard compare --out {folder}`"
+            )
+    comparison.save(folder)
+
+
+def _differences(one: Any, other: Any, place: str = "") -> Iterator[str]:
+    """The dotted names of values in which two tables differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in {**one, **other}:
+            yield from _differences(one.get(key), other.get(key), f"{place}.{key}" if place else key)
+    elif one != other:
+        yield place
+
+
+def _prepare(comparison: Comparison, folder: Path, say: Say) -> None:
+    """Make the tokenizer and the tokenised text, or find them."""
+    run = comparison.first
+    run.task(run, folder).prepare(say, keeps=False)
+
+
+def _result(
+    comparison: Comparison, name: str, seed: int, place: Path, data: Path, yardstick: Yardstick, part: Part
+) -> Result:
+    """Train a contestant, or go on with it, and measure it."""
+    run = _sharing(comparison.run(name, seed), place, data)
+    try:
+        trained = train(run, place, resume=Run.is_begun(place), part=part)
+    except Diverged as error:
+        return Result(name, seed, diverged=str(error).partition(";")[0])
+    progress = Progress.read(checkpoints(place / "checkpoints")[-1])
+    if torch.accelerator.is_available():  # which trained it
+        trained.model.to(torch.accelerator.current_accelerator())
+    found = yardstick.measured(trained, run, place, part)
+    return Result(
+        name=name,
+        seed=seed,
+        parameters=sum(weight.numel() for weight in plain_weights(trained.model).values()),
+        updates=progress.step,
+        seconds=progress.seconds,
+        tokens=progress.extent,
+        operations=progress.operations,
+        memory=progress.memory,
+        measures=dict(found.measures),
+        lengths=tuple(found.lengths),
+        points=tuple(_points(place, yardstick)),
+    )
+
+
+def _sharing(run: Run, place: Path, data: Path) -> Run:
+    """The run with the tokenizer which all share; the tokenised text is laid into its folder without being copied."""
+    if not (place / "data").is_dir():
+        left = place / ".data.partial"
+        shutil.rmtree(left, ignore_errors=True)
+        shutil.copytree(data / "data", left, copy_function=os.link)
+        left.rename(place / "data")
+    tokenizer = data.resolve() if run.task is TranslationTask else data.resolve() / "tokenizer.json"
+    return dataclasses.replace(run, text=dataclasses.replace(run.text, load=str(tokenizer)))
+
+
+def _points(place: Path, yardstick: Yardstick) -> Iterator[Point]:
+    """The measurements of a run on the way."""
+    for line in read_measures(place / MEASURES):
+        if "validation_nats" in line:
+            yield Point(line["seconds"], line["extent"], line["operations"], yardstick.value(line))
