@@ -28,8 +28,7 @@ from page import FOLDER, PAGE
 
 HOME = Path(__file__).resolve().parent
 ROOT = HOME.parent
-PAGES = ROOT / "build" / "pages"  # the site's text
-SITE = ROOT / "build" / "site"
+BUILD = ROOT / "build"  # the site is in `site`, its text in `pages`
 LONGEST = 600  # seconds of a cell
 TELLING = {
     "attention",
@@ -153,7 +152,7 @@ def told(cell: NotebookNode) -> Iterator[str]:
 def publish(path: Path) -> None:
     """Make the notebook and the page of a lesson."""
     started, name = monotonic(), path.stem
-    folder = PAGES / "lessons" / name
+    folder = BUILD / "pages" / "lessons" / name
     shutil.rmtree(folder, ignore_errors=True)
     notebook = notebook_of(path)
     run(notebook, folder)
@@ -181,12 +180,12 @@ def stage() -> None:
     told = [
         f"lessons/{path.stem}"
         for path in lessons()
-        if (PAGES / "lessons" / f"{path.stem}.md").is_file()
+        if (BUILD / "pages" / "lessons" / f"{path.stem}.md").is_file()
     ]
     for path in documents:
         lay(path, path.relative_to(ROOT))
     lay(ROOT / "README.md", Path("index.md"))
-    with (PAGES / "index.md").open("a", encoding="utf-8") as index:
+    with (BUILD / "pages" / "index.md").open("a", encoding="utf-8") as index:
         index.write(contents("Lessons", ["docs/lessons", *told]))
         index.write(contents("Documents", others))
 
@@ -195,12 +194,13 @@ def lay(document: Path, place: Path) -> None:
     """Put a document on its place, and the files which it leads to."""
     text = document.read_text(encoding="utf-8")
     text = re.sub(r"(lessons/\d\d_\w+)\.py\)", r"\1.md)", text)
-    (PAGES / place).parent.mkdir(parents=True, exist_ok=True)
-    (PAGES / place).write_text(text, encoding="utf-8")
+    pages = BUILD / "pages"
+    (pages / place).parent.mkdir(parents=True, exist_ok=True)
+    (pages / place).write_text(text, encoding="utf-8")
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         file = (document.parent / link).resolve()
         if file.is_file() and file.suffix != ".md":
-            copy = PAGES / file.relative_to(ROOT)
+            copy = pages / file.relative_to(ROOT)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
 
@@ -215,20 +215,15 @@ def build() -> int:
     """Build the site of what is staged; a link without an end is an error."""
     from sphinx.cmd.build import main
 
-    return main(
-        [
-            "-q",
-            "-n",
-            "-W",
-            "--keep-going",
-            "-c",
-            str(ROOT / "docs"),
-            "-d",
-            str(ROOT / "build" / "doctrees"),
-            str(PAGES),
-            str(SITE),
-        ]
-    )
+    options = ["-q", "-n", "-W", "--keep-going", "-c", str(ROOT / "docs")]
+    places = [BUILD / name for name in ("doctrees", "pages", "site")]
+    status = main([*options, "-d", *map(str, places)])
+    *_, pages, site = places
+    for frame in pages.glob("lessons/*/*.html"):  # which Sphinx does not know
+        copy = site / frame.relative_to(pages)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(frame, copy)
+    return status
 
 
 def chosen(names: list[str]) -> list[Path]:
