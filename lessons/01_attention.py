@@ -355,6 +355,7 @@ class Operator(nn.Module):
     """Says the digit of a name in a book of names and digits."""
 
     def __init__(self, *, attends: bool, width: int = 32):
+        """Make the tables, and the layer which says the digit."""
         super().__init__()
         self.attends = attends
         self.asked = nn.Embedding(len(NAMES), width)

@@ -294,6 +294,7 @@ class Neighbours(nn.Module):
     """One block which says the neighbours of each letter."""
 
     def __init__(self, heads: int, *, knows_places: bool):
+        """Make the layers; one which knows places adds sinusoids."""
         super().__init__()
         self.knows_places = knows_places
         self.letter = nn.Embedding(LETTERS, WIDTH)

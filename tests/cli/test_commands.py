@@ -216,7 +216,7 @@ def test_view_draws_a_picture(folder, tmp_path):
         (["train", "--resume", "nowhere"], "no run to resume"),
         (["translate", "nowhere"], "no model in nowhere"),
         (["info", "nowhere"], "no model in nowhere"),
-        (["evaluate", "nowhere"], "no model in nowhere"),
+        (["evaluate", "nowhere"], "no folder and no file nowhere"),
         (["tune", "nowhere"], "has no run.toml"),
         (["tune", "nowhere", "--source", "x"], "give both --source and --target"),
         (["curves", "nowhere"], "nowhere holds no measures.jsonl"),
