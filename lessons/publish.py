@@ -111,6 +111,7 @@ def run(notebook: NotebookNode, folder: Path) -> None:
             resources={"metadata": {"path": str(HOME)}},
             record_timing=False,
         )
+        client.owns_km = True  # so that the kernel ends with the lesson
         client.execute(env={**os.environ, FOLDER: str(folder)})
 
 
