@@ -84,8 +84,8 @@ looked = shares[0][0, 0]
 
 # %%
 heat(
-    "How much of each note stands in the answer to each question; a row is "
-    "a question, and its shares add up to one.",
+    "How much of each note stands in the answer to each question; a row is a "
+    "question, and its shares add up to one.",
     looked,
     asked,
     nouns,
@@ -418,6 +418,8 @@ right = {
     for name, operator in operators.items()
 }
 after = operators["with attention"].looks(one_book, one_book)
+called = [NAMES[n] for n in one_book.tolist()]
+diagonal = after.diagonal()
 
 # %%
 curves(
@@ -435,16 +437,14 @@ claim(
     "not whose they are.",
     right["with attention"] > 0.99 and right["without"] < 0.4,
 )
-called = [NAMES[n] for n in one_book.tolist()]
 heat(
-    "Where the trained network looks in one book. A row is the name which "
-    "is asked for, a column a line of the book.",
+    "Where the trained network looks in one book. A row is the name which is "
+    "asked for, a column a line of the book.",
     after.detach(),
     called,
     called,
     corner="asked for, line",
 )
-diagonal = after.diagonal()
 claim(
     f"On average {float(diagonal.mean()):.0%} of the share lie on the right "
     f"line. Before training it was {float(before.diagonal().mean()):.0%}. "
@@ -481,7 +481,7 @@ unmoved = float((moved - attend(Q, K, V)).abs().max())
 
 # %%
 claim(
-    f"Shuffling fifty keys with their values changes the result by at most "
+    "Shuffling fifty keys with their values changes the result by at most "
     f"{unmoved:.0e}, which is rounding.",
     unmoved < 1e-5,
 )

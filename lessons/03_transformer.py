@@ -159,8 +159,9 @@ tell(
     vector of sines and cosines of many wavelengths, as wide as the
     embedding of a word, and the two are summed (section 3.5):
 
-    $$PE_{(pos, 2i)} = \sin(pos / 10000^{2i/d_{model}}) \qquad
-    PE_{(pos, 2i+1)} = \cos(pos / 10000^{2i/d_{model}})$$
+    $$PE_{(pos, 2i)} = \sin(pos / 10000^{2i/d_{model}})$$
+
+    $$PE_{(pos, 2i+1)} = \cos(pos / 10000^{2i/d_{model}})$$
     """
 )
 source(sinusoids)

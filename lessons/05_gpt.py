@@ -60,9 +60,11 @@ tell(
     $W_p$, both learned, and whose output is compared with the embeddings of
     all tokens:
 
-    $$h_0 = U W_e + W_p \qquad
-    h_l = \mathrm{transformer\_block}(h_{l-1}) \qquad
-    P(u) = \mathrm{softmax}(h_n W_e^\top)$$
+    $$h_0 = U W_e + W_p$$
+
+    $$h_l = \mathrm{transformer\_block}(h_{l-1})$$
+
+    $$P(u) = \mathrm{softmax}(h_n W_e^\top)$$
 
     There is no source, and so no second attention: one mask does it all.
     """
@@ -378,8 +380,8 @@ bits = [
 
 # %%
 table(
-    "Sixteen steps, with the four most probable letters at each; the first "
-    "is taken.",
+    "Sixteen steps, with the four most probable letters at each; the first is "
+    "taken.",
     ["the end of the text", "first", "second", "third", "fourth"],
     steps,
 )

@@ -526,7 +526,7 @@ def _quoted(markdown: str) -> str:
 def _cell(value: Cell) -> str:
     """Write a cell of a table."""
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+        return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -30,6 +30,7 @@ HOME = Path(__file__).resolve().parent
 ROOT = HOME.parent
 BUILD = ROOT / "build"  # the site is in `site`, its text in `pages`
 LONGEST = 600  # seconds of a cell
+LONG = 16  # lines of a cell which stand open on a page
 TELLING = {
     "attention",
     "bars",
@@ -127,7 +128,7 @@ def page_of(notebook: NotebookNode, name: str) -> str:
         if is_opening(code):
             opening.append(code)
         elif not is_telling(code):
-            parts.append(f"```python\n{code}\n```")
+            parts.append(computing(code))
         parts.extend(told(cell))
     parts.append(
         "---\n\nThis lesson is a program, "
@@ -137,6 +138,18 @@ def page_of(notebook: NotebookNode, name: str) -> str:
     )
     text = "\n\n".join(parts) + "\n"
     return re.sub(r"\]\((\d\d_\w+)\.py\)", r"](\1.md)", text)
+
+
+def computing(code: str) -> str:
+    """Show the lines of a cell, behind a word where they are many."""
+    lines = code.count("\n") + 1
+    fenced = f"```python\n{code}\n```"
+    if lines <= LONG:
+        return fenced
+    return (
+        '<details class="code"><summary>How it is computed, '
+        f"{lines} lines</summary>\n\n{fenced}\n\n</details>"
+    )
 
 
 def told(cell: NotebookNode) -> Iterator[str]:

@@ -101,6 +101,22 @@ def test_a_lesson_writes_no_number_which_it_has_not_computed(path):
 
 
 @lesson
+def test_a_cell_tells_or_computes(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", text), "a control character; a formula needs a raw string"
+    for cell in text.split("# %%")[1:]:
+        lines = ast.parse(cell).body
+        telling = [line for line in lines if _called(line) in TOLD | {"source"}]
+        assert not telling or telling == lines, f"a cell tells and computes: {ast.unparse(telling[0])[:200]}"
+
+
+def _called(line: ast.stmt) -> str:
+    """The plain name which a statement calls."""
+    is_call = isinstance(line, ast.Expr) and isinstance(line.value, ast.Call) and isinstance(line.value.func, ast.Name)
+    return line.value.func.id if is_call else ""
+
+
+@lesson
 def test_the_lines_which_a_lesson_shows_are_in_the_library(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     homes = {
