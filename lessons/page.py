@@ -230,7 +230,11 @@ def curves(
     if prepare is not None:
         prepare(axes)
     if len(series) > 1:
-        axes.legend(frameon=False)
+        drawn.legend(
+            loc="outside upper center",
+            ncols=2 if max(map(len, series)) > 12 else len(series),
+            frameon=False,
+        )
     ends = "; ".join(
         f"{name} from {_cell(points[0])} to {_cell(points[-1])}"
         for name, points in series.items()
@@ -311,9 +315,10 @@ def heat(
     axes.set_xticks(
         range(len(columns)),
         columns,
-        rotation=90 if max(map(len, columns)) > 3 else 0,
+        rotation=90 if max(map(len, columns)) > 4 else 0,
     )
     axes.set_yticks(range(len(rows)), rows)
+    axes.spines[:].set_visible(False)
     axes.tick_params(
         length=0, top=True, labeltop=True, bottom=False, labelbottom=False
     )
@@ -326,7 +331,7 @@ def heat(
                 ha="center",
                 va="center",
                 fontsize=7,
-                color="white" if value > high / 2 else "black",
+                color="white" if value > 0.65 * high else "black",
             )
     named = [
         [name, *(format(value, form) for value in row)]

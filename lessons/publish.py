@@ -167,9 +167,14 @@ def publish(path: Path) -> None:
     """Make the notebook and the page of a lesson."""
     started, name = monotonic(), path.stem
     folder = BUILD / "pages" / "lessons" / name
-    shutil.rmtree(folder, ignore_errors=True)
+    drawn = BUILD / "running" / name  # pictures, until all are there
+    shutil.rmtree(drawn, ignore_errors=True)
+    drawn.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     notebook = notebook_of(path)
-    run(notebook, folder)
+    run(notebook, drawn)
+    shutil.rmtree(folder, ignore_errors=True)
+    drawn.rename(folder)
     write(notebook, path.with_suffix(".ipynb"))
     shutil.copy(path, folder.parent)
     shutil.copy(path.with_suffix(".ipynb"), folder.parent)
