@@ -70,6 +70,8 @@ tell(
     ## What it reads
     """
 )
+
+# %%
 folder = find_model("minilm")
 reader = Reader.load(folder)
 minilm, tokenizer = reader.model.eval(), reader.tokenizer
@@ -91,7 +93,11 @@ table(
         strict=True,
     ),
 )
+
+# %%
 longer = [piece for piece in pieces if piece.startswith("##")]
+
+# %%
 claim(
     "A text is cut into word pieces. A word which is not among the "
     f"{tokenizer.size:,} of the vocabulary is put together from several, of "
@@ -119,10 +125,23 @@ claim(
     "Each piece enters as the sum of three vectors of "
     f"{config.width} numbers which were learnt: which piece it is, in which "
     "text, and where. We add them by hand, normalise, and differ from "
-    f"the library by {off:.0e}.",
+    f"the library by {off:.1g}.",
     off < 1e-5,
 )
 source(BERT.embed)
+
+# %%
+tell(
+    """
+    ## Both sides at once
+
+    In each layer every piece looks at all pieces, those behind it too. That
+    is all that sets BERT's attention apart from GPT's: no mask hides the
+    future. Here is what the heads of MiniLM look at; choose a layer and a
+    head, and point at a word.
+    """
+)
+
 
 # %%
 SENTENCE = "She sat on the bank of the river."
@@ -136,20 +155,14 @@ with torch.no_grad(), recording(minilm) as maps:
 layers = torch.stack([weights[0] for weights in maps.values()])  # [L, A, T, T]
 
 # %%
-tell(
-    """
-    ## Both sides at once
-
-    In each layer every piece looks at all pieces, those behind it too. That
-    is all that sets BERT's attention apart from GPT's: no mask hides the
-    future. Here is what the heads of MiniLM look at; choose a layer and a
-    head, and point at a word.
-    """
-)
 attention("What MiniLM looks at", pictures(reader, [SENTENCE, PAIR]))
+
+# %%
 bank, river = names.index("bank"), names.index("river")
 strength = layers[:, :, bank, river]
 layer, head = np.unravel_index(int(strength.argmax()), strength.shape)
+
+# %%
 heat(
     "The head in which *bank* looks most at *river*; each row is one word's "
     "look at all words, and sums to one.",
@@ -158,7 +171,11 @@ heat(
     names,
     corner="looks, at",
 )
+
+# %%
 ahead = layers.triu(1).sum((-1, -2)) / layers.sum((-1, -2))
+
+# %%
 claim(
     f"In head {head} of layer {layer}, *bank* gives "
     f"{float(strength.max()):.0%} of its attention to *river*, which stands "
@@ -209,6 +226,8 @@ tell(
     of the angle between two of them.
     """
 )
+
+# %%
 RIVER = [
     "They sat on the bank of the river and fished.",
     "The boat reached the muddy bank of the stream.",
@@ -254,6 +273,8 @@ shown = [
     for kind, part in (("river", RIVER), ("money", MONEY))
     for number in range(1, len(part) + 1)
 ]
+
+# %%
 heat(
     "How alike the vectors of *bank* are in six sentences, in the last layer",
     alike[-1],
@@ -277,6 +298,18 @@ claim(
 )
 
 # %%
+tell(
+    """
+    ## How it learns: hidden words
+
+    Who sees both sides cannot be taught to guess the next word, for it is
+    there to be seen. So words are hidden, and have to be found: the first
+    task of section 3.1.
+    """
+)
+
+
+# %%
 PLAY = ROOT / "lessons" / "data" / "romeo_and_juliet.txt"
 ids = tokenizer.encode(PLAY.read_text(encoding="utf-8"))
 special = {reader.framing.summary, reader.framing.separator}
@@ -294,15 +327,6 @@ chosen = sum(fates.values())
 shares = {name: number / chosen for name, number in fates.items()}
 
 # %%
-tell(
-    """
-    ## How it learns: hidden words
-
-    Who sees both sides cannot be taught to guess the next word, for it is
-    there to be seen. So words are hidden, and have to be found: the first
-    task of section 3.1.
-    """
-)
 source(Masking.hide)
 table(
     "What becomes of the words which are to be found, in Romeo and Juliet",
@@ -330,6 +354,8 @@ tell(
     animals, which all go like this one:
     """
 )
+
+# %%
 TEXT = ROOT / "lessons" / "data" / "animals.txt"
 STORIES = TEXT.read_text(encoding="utf-8").strip().split("\n\n")
 words = Tokenizer.train(
@@ -471,8 +497,12 @@ table(
         for word, own in after.items()
     ],
 )
+
+# %%
 known = [word for word in ASKED if word != "Sunday"]
 days = {story.split()[1] for story in STORIES}
+
+# %%
 claim(
     "What can be known it knows: *dog* from what follows it, *puppy* from "
     "what stands before it, *bones* from both sides. What cannot be known it "
@@ -483,6 +513,20 @@ claim(
     and max(after["Sunday"].values()) < 0.4
     and {day.lower() for day in days} >= set(after["Sunday"]),
 )
+
+# %%
+tell(
+    """
+    ## How it learns: which sentence is next
+
+    The second task of section 3.1: two texts are read together, and what
+    stands over `[CLS]` must tell whether the second follows the first, or
+    comes from elsewhere. It was meant for questions with answers and for
+    pairs of sentences; later papers found that it helps little, and ALBERT
+    asks for the order of two neighbours instead.
+    """
+)
+
 
 # %%
 passages = [
@@ -497,17 +541,6 @@ examples = [
 ]
 
 # %%
-tell(
-    """
-    ## How it learns: which sentence is next
-
-    The second task of section 3.1: two texts are read together, and what
-    stands over `[CLS]` must tell whether the second follows the first, or
-    comes from elsewhere. It was meant for questions with answers and for
-    pairs of sentences; later papers found that it helps little, and ALBERT
-    asks for the order of two neighbours instead.
-    """
-)
 table(
     "Two examples of the task",
     ["first text", "second text", "label"],
@@ -527,6 +560,10 @@ claim(
     0.4 < float(np.mean(labels)) < 0.85,
 )
 source(MaskedWordsAndPair.both)
+
+# %%
+tell("## How large it is")
+
 
 # %%
 with torch.device("meta"):
@@ -551,7 +588,6 @@ sizes = {name: sum(parts_of(own).values()) for name, own in sized.items()}
 PUBLISHED = {"base": 110, "large": 340}  # millions, section 3
 
 # %%
-tell("## How large it is")
 table(
     "The published sizes (section 3), and MiniLM",
     ["", "layers L", "width H", "heads A", "words", "layers", "all numbers"],
@@ -594,6 +630,8 @@ except ValueError as error:
     refused = str(error)
 looks = config.depth * config.heads * config.context**2
 
+
+# %%
 question(
     "Why can BERT not be trained to guess the next word, as GPT is?",
     "Because it sees it. A vector may depend on all words: when *river* "

@@ -59,6 +59,17 @@ begin(
 )
 
 # %%
+tell(
+    """
+    ## A text without labels
+
+    The text of this lesson is small enough to know all that there is to know
+    about it. It is made of stories such as
+    """
+)
+
+
+# %%
 TEXT = ROOT / "lessons" / "data" / "animals.txt"
 STORIES = TEXT.read_text(encoding="utf-8").strip().split("\n\n")
 KEPT = 54  # stories which nobody learns from
@@ -94,14 +105,8 @@ for told in STORIES:
 counts = {name: len(found) for name, found in chosen.items()}
 combined = math.prod(counts.values())
 
-tell(
-    """
-    ## A text without labels
 
-    The text of this lesson is small enough to know all that there is to know
-    about it. It is made of stories such as
-    """
-)
+# %%
 claim(
     f"> {story}\n\n"
     f"There are {len(STORIES)} of them, one for each of {counts['days']} "
@@ -115,6 +120,10 @@ claim(
     "ones, and nothing else.",
     combined == len(STORIES) == len(set(STORIES)),
 )
+
+
+# %%
+tell("## Four ways to hide something, on the same two sentences")
 
 
 # %%
@@ -222,7 +231,6 @@ seen_by = {
 }
 
 # %%
-tell("## Four ways to hide something, on the same two sentences")
 figure(
     draw_views(),
     "What each word may look at: dark where the word of the row sees the "
@@ -457,6 +465,10 @@ curves(
 
 
 # %%
+tell("## Better than guessing?")
+
+
+# %%
 def frequencies():
     """Give the loss of who knows only how frequent words are."""
     stores = [sentences[name] for name in ("train", "held")]
@@ -506,7 +518,6 @@ story_length = len(words)
 floor = math.log(combined) / (story_length - 1)
 
 # %%
-tell("## Better than guessing?")
 table(
     "Loss on the stories which were kept apart, in nats a guess",
     ["method", "any word alike", "by frequency", "trained", "perplexity"],
@@ -540,6 +551,18 @@ claim(
     f"{floor:.3f} for each of its {story_length - 1} guesses. The model "
     f"loses {held['causal']:.3f}: it has learnt all that there is.",
     0.97 * floor < held["causal"] < floor + 0.1,
+)
+
+
+# %%
+tell(
+    """
+    ## The same story, word by word
+
+    Here is where the methods differ. Each word of a story which was kept
+    apart is guessed once: by GPT from the words on its left, by BERT and
+    XLNet from all others.
+    """
 )
 
 
@@ -611,15 +634,6 @@ place = words.index(animal) - 1
 at_animal = {name: own[place] for name, own in costs.items()}
 
 # %%
-tell(
-    """
-    ## The same story, word by word
-
-    Here is where the methods differ. Each word of a story which was kept
-    apart is guessed once: by GPT from the words on its left, by BERT and
-    XLNet from all others.
-    """
-)
 figure(
     draw_surprises(costs),
     "How surprised each model is by each word, in nats: nothing means "
@@ -632,7 +646,11 @@ figure(
         for word, *own in zip(words[1:], *costs.values(), strict=True)
     ],
 )
+
+# %%
 chance = math.log(counts["animals"])
+
+# %%
 claim(
     f"All of them pay for the day and the person, which nobody can know. But "
     f"at the word *{animal}* the causal model loses {at_animal['causal']:.2f} "
@@ -660,6 +678,7 @@ tell(
 )
 
 
+# %%
 @torch.no_grad()
 def all_hidden(ids, places):
     """Give the nats of words which are hidden together, at each place."""
@@ -702,7 +721,11 @@ table(
         ["sum", sum(together), sum(in_turn)],
     ],
 )
+
+# %%
 ideal = len(clues) * chance
+
+# %%
 claim(
     "The permuted model guesses among the "
     f"{counts['animals']} animals once and knows it from then on: "
@@ -721,6 +744,8 @@ batch = next(
 )
 of_masked = batch.targets / len(batch.text.tokens)
 of_causal = (story_length - 1) / story_length
+
+# %%
 question(
     "Why does GPT not know which animal it will be, however long it learns?",
     "Because nothing to the left says so. Its loss at that word was "

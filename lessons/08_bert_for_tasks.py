@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How to use BERT for specific tasks: one encoder, and a head for each."""
 
+from copy import deepcopy
 from random import Random
 
 import numpy as np
@@ -56,11 +57,6 @@ begin(
 )
 
 # %%
-FOLDER = find_model("minilm")
-tokenizer = Tokenizer.load(FOLDER)
-FORM = Form(tokenizer, tokenizer.framing(is_last=False), longest=64, stride=32)
-
-# %%
 tell(
     """
     ## A head is a layer and a question
@@ -71,16 +67,43 @@ tell(
     the input, which is made of `[CLS]`, or the vector of each word.
     """
 )
+
+
+# %%
+FOLDER = find_model("minilm")
+tokenizer = Tokenizer.load(FOLDER)
+FORM = Form(tokenizer, tokenizer.framing(is_last=False), longest=64, stride=32)
+
+# %%
 source(Classifier, Regressor, Chooser, Tagger, SpanFinder)
 
 
 # %%
+tell(
+    """
+    ## A class for a text
+
+    Messages of guests and customers are to be sorted: which praise, which
+    complain, which ask. The examples are made of phrases and things; those
+    to be tested by have other phrases and other things, so that only who
+    knows what *terrible* means, without ever having seen it here, can sort
+    them.
+    """
+)
+
+
+# %%
+PRETRAINED, _ = load_encoder(FOLDER, pools=True)
+
+
 def build(name, labels=(), *, is_trained=True):
     """Put a head on MiniLM, or on the same model before its pre-training."""
     torch.manual_seed(8)
-    encoder, _ = load_encoder(FOLDER, pools=HEADS[name].pools)
-    if not is_trained:
-        encoder = type(encoder)(encoder.config)
+    encoder = (
+        deepcopy(PRETRAINED)
+        if is_trained
+        else type(PRETRAINED)(PRETRAINED.config)
+    )
     return HEADS[name](encoder, labels)
 
 
@@ -167,17 +190,6 @@ train, test = messages(KNOWN, THINGS), messages(NEW, OTHERS)
 LABELS = tuple(KNOWN)
 
 # %%
-tell(
-    """
-    ## A class for a text
-
-    Messages of guests and customers are to be sorted: which praise, which
-    complain, which ask. The examples are made of phrases and things; those
-    to be tested by have other phrases and other things, so that only who
-    knows what *terrible* means, without ever having seen it here, can sort
-    them.
-    """
-)
 table(
     "Some of the examples",
     ["for training", "class", "for testing", "class"],
@@ -190,9 +202,9 @@ source(Classes.forward)
 
 # %%
 ROUTES = {
-    "fine-tuned": (True, {"steps": 24}),
-    "only the head": (True, {"steps": 24, "frozen": 6, "rate": 2e-3}),
-    "without pre-training": (False, {"steps": 8}),
+    "fine-tuned": (True, {"steps": 20}),
+    "only the head": (True, {"steps": 20, "frozen": 6, "rate": 2e-3}),
+    "without pre-training": (False, {"steps": 20}),
 }
 models, losses, results = {}, {}, {}
 for name, (is_trained, how) in ROUTES.items():
@@ -216,8 +228,8 @@ curves(
     "The loss of each step, in nats a message",
     "step",
     "nats",
-    list(range(1, 25)),
-    {name: own for name, own in losses.items() if len(own) == 24},
+    list(range(1, 21)),
+    losses,
 )
 bars(
     "How many of the unseen messages are sorted rightly",
@@ -241,6 +253,8 @@ claim(
 truths = [item.label for item in test]
 predicted = list(results["fine-tuned"].predictions)
 taken = confusion(predicted, truths, LABELS)
+
+# %%
 heat(
     "What is mistaken for what, by the fine-tuned model: a row for each true "
     "class, a column for each predicted one",
@@ -250,11 +264,15 @@ heat(
     form="g",
     corner="true, predicted",
 )
+
+# %%
 wrong = [
     [*item.texts, item.label, own]
     for item, own in zip(test, predicted, strict=True)
     if own != item.label
 ]
+
+# %%
 table("Some of its mistakes", ["message", "true", "predicted"], wrong[::3])
 claim(
     f"{len(wrong)} of {len(test)} are mistaken, and the diagonal of the "
@@ -262,6 +280,10 @@ claim(
     abs(taken.accuracy - accuracy["fine-tuned"]) < 1e-9
     and len(wrong) + sum(taken.counts[n][n] for n in range(3)) == len(test),
 )
+
+
+# %%
+tell("### What fine-tuning does to the vectors")
 
 
 # %%
@@ -322,7 +344,6 @@ def draw_planes():
 
 
 # %%
-tell("### What fine-tuning does to the vectors")
 figure(
     draw_planes(),
     "The sums of the unseen messages, laid on the plane in which they differ "
@@ -337,6 +358,8 @@ figure(
         ]
     ],
 )
+
+# %%
 moved = {}
 for key, value in models["fine-tuned"].state_dict().items():
     if key.startswith("encoder.blocks.") and value.ndim > 1:
@@ -344,6 +367,8 @@ for key, value in models["fine-tuned"].state_dict().items():
         change = (value - untouched[key]).norm() / untouched[key].norm()
         moved.setdefault(layer, []).append(float(change))
 moved = {layer: float(np.mean(own)) for layer, own in moved.items()}
+
+# %%
 bars("How far the weights of each layer moved", "share of their size", moved)
 claim(
     "The centres of the classes were "
@@ -365,6 +390,8 @@ tell(
     others than those of the training.
     """
 )
+
+# %%
 PEOPLE = ["Ada", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Hugo"]
 PLACES = ["Paris", "Rome", "Madrid", "Berlin", "Vienna", "Athens", "Oslo"]
 NEW_PEOPLE = ["Nora", "Oscar", "Paula", "Simon"]
@@ -395,13 +422,12 @@ def answered(people, places, size):
     return found
 
 
-def degrees(words, places):
-    """Make sentences about the weather, and how warm it is, from 0 to 5."""
+def stars(words, things):
+    """Make opinions, and how many stars each would give, from 1 to 5."""
     return [
-        Example((f"In {place} it is {word} {when}.",), float(warmth))
-        for word, warmth in words.items()
-        for place in random.sample(places, 3)
-        for when in ("today", "this morning")
+        Example((f"The {thing} was {word}.",), float(number))
+        for word, number in words.items()
+        for thing in random.sample(things, 6)
     ]
 
 
@@ -469,13 +495,31 @@ def asked(people, places, size):
 
 
 # %%
-WARM = {"freezing": 0, "cold": 1, "cool": 2, "mild": 3, "warm": 4, "hot": 5}
-NEW_WARM = {
-    "icy": 0,
-    "frosty": 0.5,
-    "chilly": 1.5,
-    "pleasant": 3,
-    "scorching": 5,
+STARS = {
+    "awful": 1,
+    "terrible": 1,
+    "very bad": 1,
+    "bad": 2,
+    "poor": 2,
+    "disappointing": 2,
+    "average": 3,
+    "acceptable": 3,
+    "not bad": 3,
+    "good": 4,
+    "nice": 4,
+    "very good": 4.5,
+    "excellent": 5,
+    "wonderful": 5,
+    "perfect": 5,
+}
+NEW_STARS = {
+    "dreadful": 1,
+    "horrible": 1,
+    "weak": 2,
+    "ordinary": 3,
+    "pleasant": 4,
+    "superb": 5,
+    "marvellous": 5,
 }
 TOOLS = {
     "cut bread": "a knife",
@@ -506,15 +550,15 @@ TASKS = {  # head, labels, for training, for testing, measure, training
         answered(PEOPLE, PLACES, 160),
         answered(NEW_PEOPLE, NEW_PLACES, 60),
         "accuracy",
-        {"steps": 12},
+        {"steps": 16},
     ),
     "number": (
         "regression",
         (),
-        degrees(WARM, PLACES),
-        degrees(NEW_WARM, NEW_PLACES),
+        stars(STARS, THINGS),
+        stars(NEW_STARS, OTHERS),
         "pearson",
-        {"steps": 20, "rate": 3e-4},
+        {"steps": 24, "rate": 3e-4},
     ),
     "tags": (
         "tagging",
@@ -530,7 +574,7 @@ TASKS = {  # head, labels, for training, for testing, measure, training
         tools(TOOLS, 4),
         tools(NEW_TOOLS, 4),
         "accuracy",
-        {"steps": 12, "together": 8},
+        {"steps": 14, "together": 8},
     ),
     "span": (
         "span",
@@ -538,7 +582,7 @@ TASKS = {  # head, labels, for training, for testing, measure, training
         asked(PEOPLE, PLACES, 200),
         asked(NEW_PEOPLE, NEW_PLACES, 40),
         "exact",
-        {"steps": 26, "together": 12},
+        {"steps": 22, "together": 12},
     ),
 }
 tuned, scores = {}, {}
@@ -563,6 +607,8 @@ own_numbers = {
     )
     for name, model in tuned.items()
 }
+
+# %%
 table(
     "Five heads, before and after training, on what they have not seen",
     ["task", "head", "its own numbers", "measure", "before", "after"],
@@ -581,7 +627,7 @@ claim(
     "All five learn their task in less than thirty steps. The largest head "
     f"has {max(own_numbers.values()):,} numbers of its own, "
     f"{max(own_numbers.values()) / whole:.4%} of the model.",
-    all(after > max(before, 0.5) for before, after in scores.values())
+    all(after > max(before, 0.4) for before, after in scores.values())
     and max(plan[-1]["steps"] for plan in TASKS.values()) < 30,
 )
 
@@ -591,9 +637,9 @@ PAIRS = [
     ("When did Paula leave?", "Paula left Cairo."),
 ]
 said = readers["pair"].predict(PAIRS)
-weather = {
-    word: readers["number"].predict([f"In Tokyo it is {word} today."])[0]
-    for word in NEW_WARM
+given = {
+    word: readers["number"].predict([f"The garden was {word}."])[0]
+    for word in NEW_STARS
 }
 SENTENCE = "Has Simon ever been to Warsaw ?"
 tags = readers["tags"].tag([SENTENCE.split()])[0]
@@ -619,11 +665,12 @@ table(
     ],
 )
 table(
-    "A number for a text: how warm is a word which was not in the training?",
+    "A number for a text: how many stars are words which were not in the "
+    "training?",
     ["word", "meant", "found"],
     [
-        [word, float(NEW_WARM[word]), float(own.label)]
-        for word, own in weather.items()
+        [word, float(NEW_STARS[word]), float(own.label)]
+        for word, own in given.items()
     ],
 )
 table(
@@ -641,13 +688,17 @@ table(
     ["question", "answer", "from character", "to"],
     [[words, own.text, own.start, own.end] for words, own in found.items()],
 )
+
+# %%
 spans = sum(own.text == ASKED[words] for words, own in found.items())
-off = {word: abs(own.label - NEW_WARM[word]) for word, own in weather.items()}
+off = {word: abs(own.label - NEW_STARS[word]) for word, own in given.items()}
 worst, best = max(off, key=off.get), min(off, key=off.get)
+
+# %%
 claim(
     f"*{JOB}* {OPTIONS[choice.option]}. In *{SENTENCE}* the tags find "
     f"{tags.words[1]} and {tags.words[5]}. Of the {len(ASKED)} questions "
-    f"{spans} are answered rightly. Of the new words for the weather *{best}* "
+    f"{spans} are answered rightly. Of the new words *{best}* "
     f"is placed best, {off[best]:.1f} off, and *{worst}* worst, "
     f"{off[worst]:.1f} off.",
     OPTIONS[choice.option] == "a ladder" and spans >= 1,

@@ -57,7 +57,20 @@ begin(
 )
 
 # %%
-PHRASES = {  # of my own, for each task of GLUE
+tell(
+    """
+    ## GLUE
+
+    General Language Understanding Evaluation (Wang et al. 2019) is nine
+    tasks, and their scores are averaged. The data is not part of this
+    lesson; what the library knows of each task is, and so are examples which
+    were written for it.
+    """
+)
+
+
+# %%
+PHRASES = {  # one for each task, written for this lesson
     "CoLA": (["The cat the chased mouse."], "0"),
     "SST-2": (["a film one would gladly see again"], "1"),
     "MRPC": (
@@ -93,16 +106,6 @@ ABOUT = {
 }
 
 # %%
-tell(
-    """
-    ## GLUE
-
-    General Language Understanding Evaluation (Wang et al. 2019) is nine
-    tasks, and their scores are averaged. The data is not part of this
-    lesson; what the library knows of each task is, and so are examples which
-    were written for it.
-    """
-)
 table(
     "The nine tasks: what is asked, how it is scored, and how many examples "
     "there are to learn from and to be tried on",
@@ -126,6 +129,18 @@ table(
         if name in ABOUT
     ],
 )
+
+# %%
+tell(
+    """
+    ### Its files
+
+    Each task has tables of its own, whose cells are parted by tabs and whose
+    columns differ from task to task. This is the file of MRPC, as it is
+    distributed, with an example of ours:
+    """
+)
+
 
 # %%
 folder = Path(mkdtemp())
@@ -157,15 +172,6 @@ read = {
 }
 
 # %%
-tell(
-    """
-    ### Its files
-
-    Each task has tables of its own, whose cells are parted by tabs and whose
-    columns differ from task to task. This is the file of MRPC, as it is
-    distributed, with an example of ours:
-    """
-)
 print(paths["MRPC"].read_text(encoding="utf-8").replace("\t", " → "))
 
 # %%
@@ -198,6 +204,22 @@ claim(
     ),
 )
 source(read_glue)
+
+
+# %%
+tell(
+    """
+    ### Its measures
+
+    With $a$ right among those which are truly *yes*, $b$ false alarms, $c$
+    missed and $d$ rightly passed over:
+
+    $$\\text{accuracy} = \\frac{a + d}{a + b + c + d}, \\quad
+    F_1 = \\frac{2a}{2a + b + c}, \\quad
+    \\text{Matthews} = \\frac{ad - bc}
+    {\\sqrt{(a + b)(a + c)(d + b)(d + c)}}$$
+    """
+)
 
 
 # %%
@@ -242,19 +264,6 @@ compared = {
 }
 
 # %%
-tell(
-    """
-    ### Its measures
-
-    With $a$ right among those which are truly *yes*, $b$ false alarms, $c$
-    missed and $d$ rightly passed over:
-
-    $$\\text{accuracy} = \\frac{a + d}{a + b + c + d}, \\quad
-    F_1 = \\frac{2a}{2a + b + c}, \\quad
-    \\text{Matthews} = \\frac{ad - bc}
-    {\\sqrt{(a + b)(a + c)(d + b)(d + c)}}$$
-    """
-)
 table(
     "Three candidates, by hand and by the library",
     ["candidate", "measure", "by hand", "regard"],
@@ -264,8 +273,12 @@ table(
         for measure, value in hand.items()
     ],
 )
+
+# %%
 lazy, clever = compared["says always 1"][0], compared["has learnt"][0]
 share = TRUTHS.count("1") / len(TRUTHS)
+
+# %%
 claim(
     f"Since {share:.0%} of the truths are *yes*, who always says *yes* has an "
     f"accuracy of {lazy['accuracy']:.0%} and an $F_1$ of {lazy['f1']:.2f}, "
@@ -348,12 +361,14 @@ PRINTED = {  # BERT large, table 1 of Devlin et al. 2019
 }
 average = fmean(PRINTED[column] for column in BERT_COLUMNS)
 PRINTED_AVERAGE = 82.1
+
+# %%
 claim(
     "One number sums it all up: the average of the tasks. In table 1 of "
     f"BERT's paper it is {PRINTED_AVERAGE} for the large model; the mean of "
-    f"the {len(BERT_COLUMNS)} columns there is {average:.1f}. They leave WNLI "
-    "out and count MNLI twice, since its test has two halves: texts of kinds "
-    "which were in the training, and of others.",
+    f"the {len(BERT_COLUMNS)} columns there is {average:.1f}. WNLI is left "
+    "out there, and MNLI counts twice, since its test has two halves: texts "
+    "of kinds which were in the training, and of others.",
     abs(average - PRINTED_AVERAGE) < 0.1
     and len(SHEETS) == len(BERT_COLUMNS) + 2,
 )
@@ -370,6 +385,8 @@ tell(
     (Rajpurkar et al. 2018). This is its form, with a paragraph of ours:
     """
 )
+
+# %%
 PARAGRAPH = (
     "The old lighthouse of Saltby stands on a rock before the harbour. Ada "
     "Stone planned it after her brother had been lost at sea, and it was lit "
@@ -440,6 +457,19 @@ claim(
 
 
 # %%
+tell(
+    """
+    ### When an answer is the same answer
+
+    Before answers are compared, capitals, punctuation, articles and double
+    spaces are taken away. **Exact match** asks whether what is left is the
+    same, **F1** how many words both share: the harmonic mean of the share of
+    the guess which is right and the share of the answer which is found.
+    """
+)
+
+
+# %%
 def same_form(text):
     """Do by hand what makes two answers the same."""
     text = "".join(
@@ -480,16 +510,6 @@ rows = [
 ]
 
 # %%
-tell(
-    """
-    ### When an answer is the same answer
-
-    Before answers are compared, capitals, punctuation, articles and double
-    spaces are taken away. **Exact match** asks whether what is left is the
-    same, **F1** how many words both share: the harmonic mean of the share of
-    the guess which is right and the share of the answer which is found.
-    """
-)
 table(
     "Answers and guesses, scored by hand and by the library",
     [
@@ -516,6 +536,18 @@ claim(
     ),
 )
 source(normalised, f1)
+
+# %%
+tell(
+    """
+    ### A context which is too long
+
+    BERT reads so many tokens and no more. A longer context is read in
+    windows which overlap, the question before each of them. A token stands
+    in several windows; the one which sees most around it judges it.
+    """
+)
+
 
 # %%
 tokenizer = Tokenizer.load(FOLDER)
@@ -560,15 +592,6 @@ def draw_windows():
 
 
 # %%
-tell(
-    """
-    ### A context which is too long
-
-    BERT reads so many tokens and no more. A longer context is read in
-    windows which overlap, the question before each of them. A token stands
-    in several windows; the one which sees most around it judges it.
-    """
-)
 figure(
     draw_windows(),
     "Grey: a window reads the token. Black: it judges it.",
@@ -594,6 +617,20 @@ claim(
     bool(((views == 2).sum(0) == 1).all()) and sum(holds) >= 1,
 )
 source(windows)
+
+# %%
+tell(
+    """
+    ## A small examination
+
+    SQuAD itself has very many questions. Here are fewer, about buildings
+    and in the same form. MiniLM gets a head which scores each token as start
+    and as end (Devlin et al. 2019, section 4.2), and learns for less than a
+    minute; the upper half of its layers learns along. People and cities of
+    the examination are new.
+    """
+)
+
 
 # %%
 random = Random(9)
@@ -679,17 +716,6 @@ best = {name: ranked.best for name, ranked in answers.ranked.items()}
 odds = {name: ranked.null_odds for name, ranked in answers.ranked.items()}
 
 # %%
-tell(
-    """
-    ## A small examination
-
-    SQuAD itself has very many questions. Here are fewer, about buildings
-    and in the same form. MiniLM gets a head which scores each token as start
-    and as end (Devlin et al. 2019, section 4.2), and learns for less than a
-    minute; the upper half of its layers learns along. People and cities of
-    the examination are new.
-    """
-)
 curves(
     "The loss of each step, in nats",
     "step",
@@ -697,11 +723,14 @@ curves(
     list(range(1, STEPS + 1)),
     {"loss": losses},
 )
-shown = next(
+
+# %%
+right = [
     number
     for number, own in enumerate(kept)
     if own.answers and best[own.id] == own.answers[0].text and odds[own.id] < 0
-)
+]
+shown = max(right, key=lambda number: len(best[kept[number].id]))
 window = prepared.windows[shown]
 starts, ends = (side.tolist() for side in answers.shares[shown])
 names = tokenizer.pieces(window.ids.tolist())
@@ -731,6 +760,7 @@ def draw_scores():
     return drawn
 
 
+# %%
 figure(
     draw_scores(),
     f"*{kept[shown].text}* How probable each token is as the start and as "
@@ -744,6 +774,19 @@ claim(
     f"The best span is *{best[kept[shown].id]}*, which is right.",
     best[kept[shown].id] == kept[shown].answers[0].text,
 )
+
+# %%
+tell(
+    """
+    ### When to say that there is no answer
+
+    Each question has its best span and the odds of there being none, which
+    is how far the score of `[CLS]` lies above that of the span. From which
+    odds on to say nothing is a **threshold**. It is chosen on questions which
+    are not those it is tried on.
+    """
+)
+
 
 # %%
 half = len(kept) // 2
@@ -772,16 +815,6 @@ one = fmean(
 )
 
 # %%
-tell(
-    """
-    ### When to say that there is no answer
-
-    Each question has its best span and the odds of there being none, which
-    is how far the score of `[CLS]` lies above that of the span. From which
-    odds on to say nothing is a **threshold**. It is chosen on questions which
-    are not those it is tried on.
-    """
-)
 curves(
     "F1 by the threshold: far to the left nothing is ever answered, far to "
     "the right everything.",
@@ -840,7 +873,11 @@ question(
     f"{clever['accuracy']:.0%} and {clever['matthews']:.2f}.",
     lazy["matthews"] == 0 and clever["matthews"] > 0,
 )
+
+# %%
 half_right = f1("two hundred steps", "hundred steps up")
+
+# %%
 question(
     "A model answers *hundred steps up* where *two hundred steps* is right: "
     "what does it score?",
@@ -849,7 +886,11 @@ question(
     "three wanted ones are there.",
     abs(half_right - 2 / 3) < 1e-9,
 )
+
+# %%
 nothing = score(testing, {item.id: "" for item in testing})
+
+# %%
 question(
     "What does a model score in SQuAD's second version which never answers?",
     "The share of the questions which have no answer, as exact match and as "

@@ -82,6 +82,8 @@ tell(
     section 4.2 says.
     """
 )
+
+# %%
 STRIDE = 6
 masks = published(STRIDE)
 
@@ -91,6 +93,7 @@ def allowed(mask, length, heads=2):
     return mask.dense(1, heads, length, length).reshape(-1, length, length)
 
 
+# %%
 figure(
     draw_patterns(masks, positions=STRIDE**2, stride=STRIDE),
     "As figure 3 of the paper, drawn from the library's masks: above what one "
@@ -116,6 +119,8 @@ near, far = (
 everything = allowed(causal(), STRIDE**2)[0]
 at_once = (near + far) > 0
 in_two = (near @ far) > 0
+
+# %%
 claim(
     "One layer with the near pattern and one with the far one: together each "
     f"of {STRIDE**2} positions looks at {int(at_once.sum())} of "
@@ -141,6 +146,8 @@ for length in LENGTHS:
     counted["dense"].append(cells(causal(), length))
     counted["near"].append(cells(banded(root), length))
     counted["far"].append(cells(strided(root), length))
+
+# %%
 curves(
     "Pairs which are compared, by the length of the text; both axes grow by "
     "factors.",
@@ -150,6 +157,8 @@ curves(
     counted,
     prepare=lambda axes: axes.set(xscale="log", yscale="log"),
 )
+
+# %%
 growth = {
     name: math.log(own[-1] / own[0]) / math.log(LENGTHS[-1] / LENGTHS[0])
     for name, own in counted.items()
@@ -173,6 +182,8 @@ with kernel("reference"):
 far_off = float(
     (attend(query, key, value, mask=patterns["far"]) - plain).abs().max()
 )
+
+# %%
 bars(
     "One attention over a long text, in milliseconds on this machine",
     "milliseconds",
@@ -208,6 +219,8 @@ tell(
     otherwise two words would stand at the same place (section 3.3).
     """
 )
+
+# %%
 SEGMENT, SEGMENTS = 8, 6
 
 
@@ -309,6 +322,8 @@ with torch.no_grad():
     forgotten, _ = model.read(text[:, SEGMENT:])
 same = float((whole[:, SEGMENT:] - second).abs().max())
 other = float((whole[:, SEGMENT:] - forgotten).abs().max())
+
+# %%
 claim(
     "And it is the same as if the text had never been cut: two segments one "
     f"after the other differ from one of twice the length by {same:.0e}, "
@@ -318,6 +333,18 @@ claim(
     same < 1e-4 < other,
 )
 source(RelativeAttention.forward)
+
+# %%
+tell(
+    """
+    ### What memory is good for
+
+    A small one learns the letters of Romeo and Juliet, in short segments.
+    Then it reads a part of the play which it has not seen, once with its
+    memory and once without.
+    """
+)
+
 
 # %%
 PLAY = ROOT / "lessons" / "data" / "romeo_and_juliet.txt"
@@ -395,15 +422,6 @@ costs = {
 means = {name: float(np.mean(own)) for name, own in costs.items()}
 
 # %%
-tell(
-    """
-    ### What memory is good for
-
-    A small one learns the letters of Romeo and Juliet, in short segments.
-    Then it reads a part of the play which it has not seen, once with its
-    memory and once without.
-    """
-)
 curves(
     "How surprised it is by each letter, by the letter's place in its segment",
     "place in the segment",
@@ -436,9 +454,13 @@ tell(
     word is guessed from all kinds of others, on both sides.
     """
 )
+
+# %%
 WORDS = ["New", "York", "is", "a", "city"]
 THREE = WORDS[:3]
 turns = list(permutations(range(3)))
+
+# %%
 table(
     "All orders of three words, and from which others each is guessed",
     ["order", *THREE],
@@ -458,9 +480,13 @@ table(
         for turn in turns
     ],
 )
+
+# %%
 contexts = {
     frozenset(turn[: turn.index(place)]) for turn in turns for place in [0]
 }
+
+# %%
 claim(
     f"In the {len(turns)} orders, *{THREE[0]}* is guessed from every set of "
     f"the other words there is, {len(contexts)} of them. The words stay in "
@@ -479,21 +505,32 @@ tell(
     everywhere.
     """
 )
+
+# %%
 order = torch.tensor([[3, 1, 4, 0, 2]])
 streams = {
     name: permuted(order, sees_itself=sees).dense(1, 1, 5, 5)[0, 0]
     for name, sees in (("content", True), ("query", False))
 }
-for name, seen in streams.items():
-    heat(
-        f"The {name} stream: which word of the column each row may see, in "
-        "the order *a → York → city → New → is*",
-        seen,
-        WORDS,
-        WORDS,
-        form="g",
-        corner="sees",
-    )
+
+# %%
+heat(
+    "The content stream: which word of the column each row may see, in the "
+    "order *a → York → city → New → is*",
+    streams["content"],
+    WORDS,
+    WORDS,
+    form="g",
+    corner="sees",
+)
+heat(
+    "The query stream, in the same order: all but the word itself",
+    streams["query"],
+    WORDS,
+    WORDS,
+    form="g",
+    corner="sees",
+)
 source(permuted, XLNet.read)
 
 # %%
@@ -520,6 +557,8 @@ for changed in range(5):
     others[0, changed] = 9
     moved = (guessed_from(others) - before).norm(dim=1)
     noticed[:, changed] = (moved > 1e-12).float()
+
+# %%
 heat(
     "A word is changed: whose guess notices? Rows are guesses, columns are "
     "words which were changed.",
@@ -551,6 +590,8 @@ tell(
     (section 3.1); and all layers are the same layer, used again and again.
     """
 )
+
+# %%
 with torch.device("meta"):
     built = {
         **{
@@ -579,6 +620,8 @@ of_words = {
     + (model.projection.weight.numel() if "ALBERT" in name else 0)
     for name, model in built.items()
 }
+
+# %%
 table(
     "The published sizes, in millions of numbers: counted, and by table 1",
     ["model", "layers", "width", "words", "all, counted", "all, table"],
@@ -599,8 +642,12 @@ bars(
     "millions",
     {name: number / 1e6 for name, number in sizes.items()},
 )
+
+# %%
 shared = {id(block) for block in built["ALBERT large"].layers()}
 ratio = sizes["BERT large"] / sizes["ALBERT large"]
+
+# %%
 claim(
     f"ALBERT large has {len(built['ALBERT large'].layers())} layers, all of "
     "which are the same object. It has "
@@ -635,6 +682,8 @@ for name, model in (
         model.eval()(small)
     operations[name] = counter.get_total_flops()
     numbers[name] = sum(own.numel() for own in model.parameters())
+
+# %%
 table(
     "The same shape twice: fewer numbers, and as much work",
     ["model", "numbers", "operations for one text"],
@@ -668,6 +717,8 @@ places = torch.arange(2 * SEGMENT)
 inside = places % SEGMENT
 apart = places[:, None] - places
 
+
+# %%
 question(
     "How much does the fixed pattern save at the length of the paper?",
     f"For {enwik8.context:,} characters, blocks of {enwik8.stride} and "
