@@ -66,7 +66,9 @@ tell(
     $$h' = z \odot \tilde{h} + (1 - z) \odot h$$
 
     The reset gate $r$ says what of the past to forget while the candidate
-    $\tilde{h}$ is made, the update gate $z$ how much of it to let in.
+    $\tilde{h}$ is made, the update gate $z$ how much of it to let in. (So
+    the authors' code has it; in the paper's text old and new have changed
+    places.)
     """
 )
 source(GRU.step)

@@ -266,9 +266,9 @@ table(
 claim(
     f"Base and big model have {totals['base'] / 1e6:.0f} and "
     f"{totals['big'] / 1e6:.0f} million parameters here; table 3 gives "
-    f"{PUBLISHED['base'] / 1e6:.0f} and {PUBLISHED['big'] / 1e6:.0f}. (Their "
-    "vocabulary was only given as about as large as is assumed.) The small "
-    "network of a block holds "
+    f"{PUBLISHED['base'] / 1e6:.0f} and {PUBLISHED['big'] / 1e6:.0f}, for a "
+    f"vocabulary of *about* {base.config.vocabulary:,} (section 5.1). The "
+    "small network of a block holds "
     f"{count(inside.feed_forward) / count(inside):.0%} of it, twice as much "
     "as attention.",
     all(abs(totals[n] / PUBLISHED[n] - 1) < 0.05 for n in PUBLISHED)
