@@ -133,8 +133,8 @@ def page_of(notebook: NotebookNode, name: str) -> str:
     parts.append(
         "---\n\nThis lesson is a program, "
         f"{{download}}`{name}.py <{name}.py>`, and a notebook, "
-        f"{{download}}`{name}.ipynb <{name}.ipynb>`. It imports:\n\n"
-        + "\n\n".join(f"```python\n{code}\n```" for code in opening)
+        f"{{download}}`{name}.ipynb <{name}.ipynb>`.\n\n"
+        + folded("What it imports", "\n\n".join(opening))
     )
     text = "\n\n".join(parts) + "\n"
     return re.sub(r"\]\((\d\d_\w+)\.py\)", r"](\1.md)", text)
@@ -143,12 +143,16 @@ def page_of(notebook: NotebookNode, name: str) -> str:
 def computing(code: str) -> str:
     """Show the lines of a cell, behind a word where they are many."""
     lines = code.count("\n") + 1
-    fenced = f"```python\n{code}\n```"
-    if lines <= LONG:
-        return fenced
+    if lines > LONG:
+        return folded(f"How it is computed, {lines} lines", code)
+    return f"```python\n{code}\n```"
+
+
+def folded(word: str, code: str) -> str:
+    """Show lines behind a word."""
     return (
-        '<details class="code"><summary>How it is computed, '
-        f"{lines} lines</summary>\n\n{fenced}\n\n</details>"
+        f'<details class="code"><summary>{word}</summary>\n\n'
+        f"```python\n{code}\n```\n\n</details>"
     )
 
 
