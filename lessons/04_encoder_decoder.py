@@ -265,7 +265,7 @@ curves(
 )
 claim(
     f"It is highest at step {peak:,}, with {max(rates):.1e}. Smoothed by "
-    f"{epsilon}, regard's loss is the formula's to {smoothing_off:.0e}.",
+    f"{epsilon}, regard's loss is the formula's to {smoothing_off:.1g}.",
     peak == paper.warmup and smoothing_off < 1e-5,
 )
 
@@ -426,8 +426,8 @@ claim(
     "Taking the best letter at each step is *greedy*. A *beam search* keeps "
     f"several beginnings open, here {BEAMS}, and may find a more probable "
     "whole (section 6.1). A small model which is this sure of itself rarely "
-    f"needs it: of {len(tested)} dates it wrote {len(better)} more probable "
-    f"ones and {len(worse)} less probable ones.",
+    f"needs it: of {len(tested)} dates {len(better)} came out more probable "
+    f"and {len(worse)} less.",
     len(worse) <= len(better),
 )
 

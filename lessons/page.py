@@ -591,7 +591,10 @@ def _pipes(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
         ["---:" if right else "---" for right in _columns(headings, rows)],
         *(
             [
-                _cell(value).replace("|", "\\|").replace("\n", " ")
+                _cell(value)
+                .replace("|", "\\|")
+                .replace("<", "\\<")
+                .replace("\n", " ")
                 for value in row
             ]
             for row in rows
