@@ -14,10 +14,8 @@ import base64
 import html
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -28,8 +26,20 @@ from rich.console import Console, RenderableType
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
+
+from typesetting import (
+    Cell,
+    details_of,
+    grid_of,
+    inline,
+    parts_of,
+    pipes_of,
+    prose,
+    quoted,
+    shades_of,
+    written,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +51,6 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "lessons" / "data"  # texts of the lessons
 PAGE = "text/x-myst"  # the kind of output which is text of a page
 FOLDER = "REGARD_LESSON_FOLDER"  # where the pictures of a lesson go
-Cell = str | int | float
 MOST = 16  # rows of the numbers of a curve
 WIDEST = 12  # columns of a matrix whose numbers are written into it
 
@@ -53,7 +62,6 @@ LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 
 _console = Console(highlight=False)
 _figures, _questions = count(1), count(1)
-_MATH = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$", re.DOTALL)
 
 
 def begin(asked: str, first: str, second: str, third: str) -> None:
@@ -61,16 +69,16 @@ def begin(asked: str, first: str, second: str, third: str) -> None:
     lines = "\n\n".join((first, second, third))
     page = f"# {asked}\n\n:::{{admonition}} The answer\n{lines}\n:::"
     _show(
-        [Markdown(f"# {asked}"), Padding(_prose(lines), (0, 2))],
+        [Markdown(f"# {asked}"), Padding(prose(lines), (0, 2))],
         page,
-        markdown=f"# {asked}\n\n{_quoted(lines)}",
+        markdown=f"# {asked}\n\n{quoted(lines)}",
     )
 
 
 def tell(markdown: str) -> None:
     """Say something in Markdown, with formulae between dollar signs."""
     markdown = dedent(markdown).strip()
-    _show(_parts(markdown), markdown)
+    _show(parts_of(markdown), markdown)
 
 
 def claim(markdown: str, holds: bool) -> None:
@@ -101,7 +109,7 @@ def question(asked: str, answer: str, holds: bool) -> None:
         f"{title}\n\n<details><summary>Answer</summary>\n\n"
         f"{answer}\n\n</details>"
     )
-    _show([*_parts(title), Padding(_prose(answer), (0, 4))], page)
+    _show([*parts_of(title), Padding(prose(answer), (0, 4))], page)
 
 
 def source(*objects: Any) -> None:
@@ -130,10 +138,10 @@ def table(
 ) -> None:
     """Show a table; numbers stand to the right, with four digits."""
     rows = [list(row) for row in rows]
-    text = _pipes(headings, rows)
+    text = pipes_of(headings, rows)
     page = f":::{{table}} {caption}\n{text}\n:::"
     _show(
-        [_prose(caption), _grid(headings, rows)],
+        [prose(caption), grid_of(headings, rows)],
         page,
         markdown=f"*{caption}*\n\n{text}",
     )
@@ -156,7 +164,7 @@ def figure(
         rows: of the table of numbers.
     """
     rows = [list(row) for row in rows]
-    _picture(drawn, caption, alt, headings, rows, _grid(headings, rows))
+    _picture(drawn, caption, alt, headings, rows, grid_of(headings, rows))
 
 
 def _picture(
@@ -170,17 +178,17 @@ def _picture(
     """Show a figure, and what stands for it in a terminal."""
     from regard.storage.figures import save_figure
 
-    alt = _inline(alt)
+    alt = inline(alt)
     name = f"figure-{next(_figures)}.svg"
     folder = _folder()
     if folder is not None:
         save_figure(drawn, folder / name)
-    numbers, note = _details(headings, rows), html.escape(_inline(caption))
+    numbers, note = details_of(headings, rows), html.escape(inline(caption))
     page = (
         f":::{{figure}} {_local(name)}\n:alt: {alt}\n\n{caption}\n:::\n\n"
         f"{numbers}"
     )
-    shown: list[RenderableType] = [_prose(caption), in_terminal]
+    shown: list[RenderableType] = [prose(caption), in_terminal]
     if folder is not None:
         shown.append(Text(f"drawn in {_short(folder / name)}", style="dim"))
     _show(
@@ -236,7 +244,7 @@ def curves(
             frameon=False,
         )
     ends = "; ".join(
-        f"{name} from {_cell(points[0])} to {_cell(points[-1])}"
+        f"{name} from {written(points[0])} to {written(points[-1])}"
         for name, points in series.items()
     )
     alt = f"{down} by {across}, lines: {ends}."
@@ -259,7 +267,7 @@ def bars(
         names, [heights[name] for name in names], color=COLOURS[0]
     )
     axes.bar_label(
-        drawn_bars, [_cell(heights[name]) for name in names], padding=4
+        drawn_bars, [written(heights[name]) for name in names], padding=4
     )
     axes.set(xlabel=down)
     axes.margins(x=0.15)
@@ -268,7 +276,7 @@ def bars(
     alt = (
         f"Bars of {down}: "
         + "; ".join(
-            f"{name} {_cell(height)}" for name, height in heights.items()
+            f"{name} {written(height)}" for name, height in heights.items()
         )
         + "."
     )
@@ -345,7 +353,9 @@ def heat(
     headings = [corner, *columns]
     is_small = len(columns) <= WIDEST
     in_terminal = (
-        _grid(headings, named) if is_small else _shades(cells, rows, columns)
+        grid_of(headings, named)
+        if is_small
+        else shades_of(cells, rows, columns)
     )
     _picture(drawn, caption, alt, headings, named, in_terminal)
 
@@ -445,188 +455,6 @@ def _short(path: Path) -> str:
     """Write a path from where the reader stands, if it lies below."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-def _prose(markdown: str) -> Markdown:
-    """Set Markdown for the terminal, with its formulae as plain signs."""
-    return Markdown(
-        _MATH.sub(
-            lambda found: _escaped(_plain(found[1] or found[2])), markdown
-        )
-    )
-
-
-def _parts(markdown: str) -> list[RenderableType]:
-    """Set Markdown for the terminal, displayed formulae on their own lines."""
-    parts: list[RenderableType] = []
-    for number, part in enumerate(markdown.split("$$")):
-        if number % 2:
-            parts.append(Padding(Text(_plain(part)), (0, 6)))
-        elif part.strip():
-            parts.append(_prose(part))
-    return parts
-
-
-def _plain(formula: str) -> str:
-    """Write a formula in LaTeX with signs of plain text."""
-    text = _setter().latex_to_text(formula)
-    text = re.sub(r"(?<![_^])\{(\w+)\}", r"\1", text)
-    return re.sub(r"\s+", " ", text).strip()
-
-
-@cache
-def _setter() -> Any:
-    """What sets formulae in plain text, with what it lacks by itself."""
-    from pylatexenc.latex2text import (
-        LatexNodes2Text,
-        MacroTextSpec,
-        get_default_latex_context_db,
-    )
-
-    def side(node: Any, place: int, setter: Any) -> str:
-        """Write a side of a fraction, in brackets where it needs some."""
-        text = setter.node_arg_to_text(node, place).strip("{}")
-        return (
-            text
-            if re.fullmatch(r"[\w√^]*(\([^()]*\))?", text)
-            else (f"({text})")
-        )
-
-    def fraction(node: Any, l2tobj: Any) -> str:
-        """Write a fraction."""
-        return f"{side(node, 0, l2tobj)} / {side(node, 1, l2tobj)}"
-
-    arrows = {
-        "overrightarrow": "\u20d7",
-        "overleftarrow": "\u20d6",
-        "hat": "\u0302",
-        "tilde": "\u0303",
-        "bar": "\u0304",
-    }
-    known = get_default_latex_context_db()
-    known.add_context_category(
-        "regard",
-        prepend=True,
-        macros=[
-            MacroTextSpec("frac", fraction),
-            *(
-                MacroTextSpec(name, f"%s{mark}")
-                for name, mark in arrows.items()
-            ),
-        ],
-    )
-    return LatexNodes2Text(known, math_mode="text", keep_braced_groups=True)
-
-
-def _escaped(text: str) -> str:
-    """Keep Markdown from reading marks into plain text."""
-    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", text)
-
-
-def _quoted(markdown: str) -> str:
-    """Set Markdown as a quotation."""
-    return "\n".join(f"> {line}" for line in markdown.splitlines())
-
-
-def _cell(value: Cell) -> str:
-    """Write a cell of a table."""
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _is_number(column: Sequence[Cell]) -> bool:
-    """Say whether a column holds numbers, or what reads as such."""
-    return all(
-        re.fullmatch(r"[−+-]?[\d.,]+( %|e[+-]?\d+)?|", _cell(value))
-        for value in column
-    )
-
-
-def _columns(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list:
-    """Say of each column whether it holds numbers."""
-    return [
-        _is_number([row[place] for row in rows])
-        for place in range(len(headings))
-    ]
-
-
-def _grid(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Table:
-    """Set a table for the terminal."""
-    grid = Table()
-    for heading, right in zip(headings, _columns(headings, rows), strict=True):
-        grid.add_column(
-            Text(_inline(heading)), justify="right" if right else "left"
-        )
-    for row in rows:
-        grid.add_row(*(Text(_inline(_cell(value))) for value in row))
-    return grid
-
-
-def _shades(cells: Any, rows: Sequence[str], columns: Sequence[str]) -> Text:
-    """Draw a matrix with letters of five shades."""
-    shades, wide = " ░▒▓█", max(map(len, rows))
-    high = float(cells.max()) or 1.0
-    lines = [
-        f"{name:>{wide}} "
-        + "".join(shades[int(4.99 * value / high)] for value in row)
-        for name, row in zip(rows, cells, strict=True)
-    ]
-    if max(map(len, columns)) == 1:
-        lines.insert(0, " " * (wide + 1) + "".join(columns))
-    return Text("\n".join(lines))
-
-
-def _inline(text: str) -> str:
-    """Write the formulae and code of a cell as plain text."""
-    return _MATH.sub(lambda found: _plain(found[1] or found[2]), text).replace(
-        "`", ""
-    )
-
-
-def _pipes(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Set a table in Markdown."""
-    lines = [
-        list(headings),
-        ["---:" if right else "---" for right in _columns(headings, rows)],
-        *(
-            [
-                _cell(value)
-                .replace("|", "\\|")
-                .replace("<", "\\<")
-                .replace("\n", " ")
-                for value in row
-            ]
-            for row in rows
-        ),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _details(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Set a table in HTML which is opened when it is wanted."""
-    right = _columns(headings, rows)
-    head = "".join(
-        f"<th>{html.escape(_inline(name))}</th>" for name in headings
-    )
-    opened = [
-        '<td class="number">' if is_right else "<td>" for is_right in right
-    ]
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"{tag}{html.escape(_inline(_cell(value)))}</td>"
-            for tag, value in zip(opened, row, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        '<details class="numbers"><summary>The numbers</summary>'
-        '<div class="table-wrapper"><table class="docutils">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        "</div></details>"
-    )
 
 
 def _data(drawn: "Figure") -> str:
