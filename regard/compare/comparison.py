@@ -129,19 +129,15 @@ class Comparison:
 
     def _require_same_kind(self) -> None:
         """Refuse contestants whose models do different things, or learn what no one measure tells of."""
-        reads = {name: entry_of(run.model["kind"]).reads for name, run in self.contestants.items()}
+        require_alike({name: run.model["kind"] for name, run in self.contestants.items()})
         if tuned := [name for name, run in self.contestants.items() if run.task is FineTuningTask]:
             raise ValueError(
                 f"{tuned[0]} is a run of fine-tuning; compare models which are pre-trained, and fine-tuned after that"
             )
-        kinds = {read: name for name, read in reads.items()}
-        if len(kinds) > 1:
-            said = ", ".join(f"{name} {READERS[read]}" for read, name in kinds.items())
-            raise ValueError(f"contestants must do the same, but {said}")
-        if self.finetune is not None and "inputs" not in kinds:
+        if self.finetune is not None and self.reads != "inputs":
             raise ValueError("only encoders are fine-tuned on labelled examples; leave finetune out")
-        heads = {hasattr(entry_of(run.model["kind"]).model, "read") for run in self.contestants.values()}
-        if "inputs" in kinds and len(heads) > 1 and self.finetune is None:
+        permute = {hasattr(entry_of(run.model["kind"]).model, "read") for run in self.contestants.values()}
+        if self.reads == "inputs" and len(permute) > 1 and self.finetune is None:
             raise ValueError(
                 "masked and permuted words are not equally hard, so that their losses cannot be compared: say by "
                 "finetune what the models are measured on"
@@ -207,6 +203,18 @@ class Comparison:
 def shared_by(reads: str) -> tuple[str, ...]:
     """The keys of plans which contestants share that read pairs, text or inputs."""
     return (*BATCHES, "context") if reads == "inputs" else BATCHES
+
+
+def require_alike(kinds: Mapping[str, str]) -> None:
+    """Refuse contestants, each with the kind of its model, which do different things.
+
+    Raises:
+        ValueError: if there are such; says what they do.
+    """
+    does = {entry_of(kind).reads: name for name, kind in kinds.items()}
+    if len(does) > 1:
+        said = ", ".join(f"{name} {READERS[read]}" for read, name in does.items())
+        raise ValueError(f"contestants must do the same, but {said}")
 
 
 READERS = {"pairs": "translates", "text": "writes text", "inputs": "reads text"}  # what models do, by what they read

@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from regard.compare.comparison import DATA, Comparison, shared_by
+from regard.compare.comparison import DATA, Comparison, require_alike, shared_by
 from regard.models import MODELS
 from regard.models.saved import entry_of
 from regard.recipes import comparisons, recipes
@@ -74,6 +74,7 @@ def read_comparison(
         name: _completed(_contestant(name, said, base, place, say), budget, changes)
         for name, said in table["contestants"].items()
     }
+    require_alike({name: run["model"].get("kind", "") for name, run in made["contestants"].items()})
     return Comparison.from_table({**made, **({"finetune": tuning} if tuning else {})}, place)
 
 
@@ -110,6 +111,9 @@ def _require_keys(table: Table, place: str) -> None:
             raise ValueError(f"{place}: unknown key {key!r}{did_you_mean(key, _KEYS)}")
     if not isinstance(table.get("contestants"), dict) or not table["contestants"]:
         raise ValueError(f"{place}: contestants must be a table of those who compete")
+    for name, said in table["contestants"].items():
+        if not isinstance(said, str | dict):
+            raise ValueError(f"{place}: {name}: a contestant is a name or a table, got {said!r}")
 
 
 def _base(table: Table, data: str, validation: str) -> Table:
@@ -158,7 +162,7 @@ def _parted(spec: str) -> tuple[str, list[str]]:
 def _contestant(name: str, said: Any, base: Table, place: str, say: Say) -> Table:
     """A contestant's run: its own model and optimisation, with what all share."""
     place = f"{place}: {name}"
-    own, changes = _own(said, base, place)
+    own, changes = _own(said, base)
     if strange := [key for key in changes if key not in ("model", "plan")]:
         raise ValueError(f"{place}: a contestant's own are its model and its plan, not {', '.join(strange)}")
     reads = entry_of(str({**own["model"], **changes.get("model", {})}.get("kind", ""))).reads
@@ -179,13 +183,11 @@ def _contestant(name: str, said: Any, base: Table, place: str, say: Say) -> Tabl
     return merged({**parts, "model": own["model"], "plan": plan}, changes)
 
 
-def _own(said: Any, base: Table, place: str) -> tuple[Table, Table]:
+def _own(said: str | Table, base: Table) -> tuple[Table, Table]:
     """What a contestant begins with, of its recipe or of the base, and how it is changed."""
     if isinstance(said, str):
         name, settings = _parted(said)
         return _named(name, base), parsed_settings(settings)
-    if not isinstance(said, dict):
-        raise ValueError(f"{place}: a contestant is a name or a table, got {said!r}")
     changes = {key: value for key, value in said.items() if key != "recipe"}
     own = {"model": base.get("model", {}), "plan": base.get("plan", {})}
     if "recipe" in said:

@@ -25,11 +25,11 @@ class PeakMemory:
 
     def __init__(self, device: torch.device, held: int):
         self.peak, self._held, self._is_cuda = 0, held, device.type == "cuda"
+        gc.collect()
         self.settle()
 
     def settle(self) -> None:
         """Begin anew after something which is not watched: what is free is given back, what else came is left out."""
-        gc.collect()
         if not self._is_cuda and hasattr(library := ctypes.CDLL(None), "malloc_trim"):
             library.malloc_trim(0)
         self._beside = self._highest() - self._held if self._reset() else 0
