@@ -643,16 +643,16 @@ NEW_PEOPLE = ["Nora Vale", "Oscar Ford", "Paula Dale", "Simon Marsh"]
 NEW_PLACES = ["Cairo", "Tokyo", "Lisbon", "Warsaw"]
 KINDS = ["bridge", "church", "school", "tower", "library", "theatre"]
 SAID = {
-    "when": ("It was begun in {}.", "The first stone was laid in {}."),
-    "who": ("Its architect was {}.", "{} drew the plans."),
-    "height": ("It is {} metres high.", "Its roof is {} metres up."),
-    "where": ("It stands in {}.", "One finds it in {}."),
+    "when": "It was begun in {}.",
+    "who": "It was planned by {}.",
+    "height": "It is {} metres high.",
+    "where": "It stands in {}.",
 }
 ASKED = {
-    "when": ("When was the {} begun?", "In which year was the {} begun?"),
-    "who": ("Who was the architect of the {}?", "Who planned the {}?"),
-    "height": ("How high is the {}?", "How many metres high is the {}?"),
-    "where": ("In which city is the {}?", "Where does the {} stand?"),
+    "when": "When was the {} begun?",
+    "who": "Who planned the {}?",
+    "height": "How high is the {}?",
+    "where": "Where does the {} stand?",
 }
 
 
@@ -669,10 +669,10 @@ def questions(people, places, size):
         }
         told = random.sample(list(SAID), 3)
         [untold] = set(SAID) - set(told)
-        said = [random.choice(SAID[name]).format(facts[name]) for name in told]
+        said = [SAID[name].format(facts[name]) for name in told]
         context = " ".join([f"The {kind} is well known.", *said])
         about = random.choice(told) if random.random() < 2 / 3 else untold
-        words = random.choice(ASKED[about]).format(kind)
+        words = ASKED[about].format(kind)
         answers = ()
         if about != untold:
             answers = (Answer(facts[about], context.index(facts[about])),)
@@ -683,13 +683,13 @@ def questions(people, places, size):
 
 
 FORM = Form(tokenizer, framing, longest=64, stride=32)
-STEPS, TOGETHER = 26, 12
+STEPS, TOGETHER = 30, 12
 learnt = questions(PEOPLE, PLACES, STEPS * TOGETHER)
 kept = questions(NEW_PEOPLE, NEW_PLACES, 120)
 
 torch.manual_seed(9)
 encoder, _ = load_encoder(FOLDER, pools=False)
-model = SpanFinder(encoder)
+model = SpanFinder(encoder).eval()  # without dropout: the steps are few
 still = [encoder.token, encoder.position, encoder.segment, encoder.norm]
 for part in [*still, *encoder.blocks[:3]]:
     part.requires_grad_(False)
@@ -706,10 +706,10 @@ for step, (item, _) in zip(
     (loss.total / loss.tokens).backward()
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
     for group in optimiser.param_groups:
-        group["lr"] = 3e-4 * min(1, step / 5, 1.05 - step / STEPS)
+        group["lr"] = 1.5e-4 * min(1, step / 5, 1.05 - step / STEPS)
     optimiser.step()
     losses.append(float(loss.total.detach()) / loss.tokens)
-reader = Reader(model.eval(), tokenizer, longest=FORM.longest)
+reader = Reader(model, tokenizer, longest=FORM.longest)
 prepared = prepare("span", kept, (), FORM)
 answers = find(reader, prepared.windows, prepared.examples.inputs)
 best = {name: ranked.best for name, ranked in answers.ranked.items()}
