@@ -64,7 +64,7 @@ tell(
     ## A text without labels
 
     The text of this lesson is small enough to know all that there is to know
-    about it. It is made of stories such as
+    about it: short stories about animals.
     """
 )
 
