@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def recipes(as_json: AsJson = False) -> None:
-    """List the recipes which come with the library.
+    """List the recipes which come with the library, and the comparisons of several.
 
     Example:
 
@@ -24,14 +24,22 @@ def recipes(as_json: AsJson = False) -> None:
     """
     import tomllib
 
+    from regard.recipes import comparisons
     from regard.recipes import recipes as found
 
-    about = {name: tomllib.loads(path.read_text(encoding="utf-8")).get("about", "") for name, path in found().items()}
+    def about(files: dict[str, Path]) -> dict[str, str]:
+        """What each is, by name."""
+        return {name: tomllib.loads(path.read_text("utf-8")).get("about", "") for name, path in files.items()}
+
+    one, several = about(found()), about(comparisons())
     if as_json:
-        typer.echo(json.dumps(about, indent=2))
+        typer.echo(json.dumps({**one, **several}, indent=2))
         return
-    width = max(map(len, about))
-    for name, text in about.items():
+    width = max(map(len, (*one, *several)))
+    for name, text in one.items():
+        typer.echo(f"{name:<{width}}  {text}")
+    typer.echo("\nfor `regard compare`:")
+    for name, text in several.items():
         typer.echo(f"{name:<{width}}  {text}")
 
 

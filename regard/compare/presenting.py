@@ -110,10 +110,7 @@ class Outcome:
 
     def charts(self) -> list[Chart]:
         """Quality by what was spent: the median over seeds, and each seed faint behind it."""
-        return [
-            Chart(f"{self.yardstick.on_the_way}, by {label}", tuple(self._curves(of)), label, unit)
-            for label, unit, of in AXES
-        ]
+        return [Chart(self.yardstick.on_the_way, tuple(self._curves(of)), label, unit) for label, unit, of in AXES]
 
     def _curves(self, of: Callable[[Point], float]) -> list[Curve]:
         """The curves of one chart."""
@@ -151,7 +148,7 @@ class Outcome:
             for name, lengths in found.items()
             if lengths
         ]
-        chart = Chart(f"{what}, by {over}", tuple(curves), over, names=tuple(names))
+        chart = Chart(what, tuple(curves), over, names=tuple(names))
         rows = []
         for place in names:
             here = {name: one for name, lengths in found.items() for one in lengths if one.name == place}

@@ -50,7 +50,7 @@ class Chart:
     """Curves which share a scale.
 
     Args:
-        title: above it.
+        title: above it, with what the curves run over where these are not steps.
         curves: the ones which matter last.
         label: what they run over.
         unit: of that, by which its values are named, and the axis; without, they are named by the label.
@@ -92,7 +92,7 @@ def curves_chart(chart: Chart) -> Markup:
     words = " ".join(_in_words(curve, chart) for curve in chart.curves if not curve.is_faint)
     marks = _named(chart.names) if chart.names else _numbered(x)
     return _figure(
-        chart.title,
+        chart.title if chart.label == "step" else f"{chart.title}, by {chart.label}",
         f"{chart.title} by {chart.label}. {words}",
         [_axes(x, y, chart.unit or chart.label, "", marks), *drawn],
         element("ul", *key, class_="key") if len(key) > 1 else None,
