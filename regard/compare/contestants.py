@@ -5,7 +5,7 @@ which batches, all contestants have from one recipe or file. A contestant's own 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,19 @@ from regard.training.plan import Say
 from regard.training.run import parsed_settings, read_table, read_toml
 
 Table = dict[str, Any]
+KEYS = (
+    "about",
+    "budget",
+    "seeds",
+    "recipe",
+    "finetune",
+    "contestants",
+    "model",
+    "plan",
+    *DATA,
+)  # of a comparison's file
+PLACES = ("train", "validation", "test")
+OURS = ("budget", "validate_every", "save_every", "patience")  # of plans, which the comparison sets
 POINTS = 10  # measurements on the way, at equal shares of the budget
 LAST = 0.1  # of a text, which is validated on where nobody says on what
 # How architectures are trained which come without a recipe, on data which come without one; by what models read.
@@ -62,6 +75,9 @@ def read_comparison(
         ValueError: if a key or a value is not known, or contestants do not go together.
     """
     changes = parsed_settings(settings)
+    for key, option in (("budget", "--budget"), ("seed", "--seeds")):
+        if key in changes.get("plan", {}):
+            raise ValueError(f"plan.{key} is the comparison's: give {option}")
     table, place = _asked(models)
     _require_keys(table, place)
     tuning = {**table.get("finetune", {}), **({"path": finetune} if finetune else {}), **changes.pop("finetune", {})}
@@ -101,14 +117,11 @@ def _asked(models: Sequence[str]) -> tuple[Table, str]:
     return {"contestants": {model: model for model in models}}, "regard compare"
 
 
-_KEYS = ("about", "budget", "seeds", "recipe", "finetune", "contestants", "model", "plan", *DATA, "test")
-
-
 def _require_keys(table: Table, place: str) -> None:
     """Refuse what a file of a comparison does not have."""
     for key in table:
-        if key not in _KEYS:
-            raise ValueError(f"{place}: unknown key {key!r}{did_you_mean(key, _KEYS)}")
+        if key not in KEYS:
+            raise ValueError(f"{place}: unknown key {key!r}{did_you_mean(key, KEYS)}")
     if not isinstance(table.get("contestants"), dict) or not table["contestants"]:
         raise ValueError(f"{place}: contestants must be a table of those who compete")
     for name, said in table["contestants"].items():
@@ -117,19 +130,28 @@ def _require_keys(table: Table, place: str) -> None:
 
 
 def _base(table: Table, data: str, validation: str) -> Table:
-    """The run whose data, tokenizer and batches all share."""
-    if data and not _is_run(data):
-        return _of_files(data, validation)
-    if validation:
+    """The run whose data, tokenizer and batches all share, and whose model those have who name no other."""
+    is_run = _is_run(data)
+    if validation and (is_run or not data):
         raise ValueError(f"--validation goes with --data which is a text, got --data {data or 'nothing'}")
-    recipe = data or table.get("recipe", "")
-    if not recipe and "train" not in table:
-        specs = [said if isinstance(said, str) else said.get("recipe", "") for said in table["contestants"].values()]
-        recipe = next((spec for spec in (_parted(spec)[0] for spec in specs) if _is_run(spec)), "")
-        if not recipe:
-            raise ValueError("no contestant is a recipe which names data; say with --data what is read")
+    recipe = data if is_run else str(table.get("recipe", "")) or _first_recipe(table)
     base = read_table(recipe)[0] if recipe else {}
-    return merged(base, {key: table[key] for key in ("model", "plan", *DATA, "test") if key in table})
+    own = ("model", "plan") if is_run else ("model", "plan", *DATA)
+    base = merged(base, {key: table[key] for key in own if key in table})
+    if data and not is_run:
+        base = {key: value for key, value in base.items() if key not in PLACES} | _of_files(data, validation)
+    if "train" not in base:
+        raise ValueError("no contestant is a recipe which names data; say with --data what is read")
+    return base
+
+
+def _first_recipe(table: Table) -> str:
+    """The first contestant which is one, or nothing; a file of a comparison may name its data itself."""
+    if "train" in table:
+        return ""
+    said = table["contestants"].values()
+    names = (_parted(one)[0] if isinstance(one, str) else str(one.get("recipe", "")) for one in said)
+    return next(filter(_is_run, names), "")
 
 
 def _is_run(name: str) -> bool:
@@ -159,28 +181,29 @@ def _parted(spec: str) -> tuple[str, list[str]]:
     return name, settings
 
 
-def _contestant(name: str, said: Any, base: Table, place: str, say: Say) -> Table:
+def _contestant(name: str, said: str | Table, base: Table, place: str, say: Say) -> Table:
     """A contestant's run: its own model and optimisation, with what all share."""
-    place = f"{place}: {name}"
     own, changes = _own(said, base)
     if strange := [key for key in changes if key not in ("model", "plan")]:
-        raise ValueError(f"{place}: a contestant's own are its model and its plan, not {', '.join(strange)}")
+        raise ValueError(f"{place}: {name}: a contestant's own are its model and its plan, not {', '.join(strange)}")
     reads = entry_of(str({**own["model"], **changes.get("model", {})}.get("kind", ""))).reads
     shared = shared_by(reads)
-    if common := [key for key in changes.get("plan", {}) if key in shared]:
-        raise ValueError(f"{place}: all contestants share plan.{common[0]}; change it for all, with --set")
+    if common := [key for key in changes.get("plan", {}) if key in (*shared, *OURS)]:
+        raise ValueError(f"{place}: {name}: all contestants share plan.{common[0]}; change it for all, with --set")
     of_base = base.get("plan") or PACE | PLANS[reads]
     plan = {key: value for key, value in (own["plan"] or of_base).items() if key not in shared}
     plan |= {key: value for key, value in of_base.items() if key in shared}
-    others = {f"text.{key}": (value, base.get("text", {}).get(key)) for key, value in own.get("text", {}).items()}
-    others |= {f"plan.{key}": (value, of_base.get(key)) for key, value in own["plan"].items() if key in shared}
-    if others := {key: values for key, values in others.items() if values[0] != values[1]}:
-        replaced = (
-            f"{key}={'its default' if here is None else here}, not {there}" for key, (there, here) in others.items()
-        )
+    parted = {key: value for key, value in own["plan"].items() if key in shared}
+    if replaced := [*_replaced("text", own.get("text", {}), base.get("text", {})), *_replaced("plan", parted, of_base)]:
         say(f"{name} shares {'; '.join(replaced)}")
-    parts = {part: base[part] for part in (*DATA, "test") if part in base}
-    return merged({**parts, "model": own["model"], "plan": plan}, changes)
+    return merged({**{part: base[part] for part in DATA if part in base}, "model": own["model"], "plan": plan}, changes)
+
+
+def _replaced(part: str, own: Table, shared: Table) -> Iterator[str]:
+    """What a contestant's recipe has otherwise than all share it."""
+    for key, value in own.items():
+        if shared.get(key) != value:
+            yield f"{part}.{key}={shared.get(key, 'its default')}, not {value}"
 
 
 def _own(said: str | Table, base: Table) -> tuple[Table, Table]:
@@ -221,8 +244,8 @@ def _completed(table: Table, budget: str, changes: Mapping[str, Any]) -> Table:
     """A contestant's run under the budget, measured at equal shares of it, with the changes of all."""
     steps = changes.get("plan", {}).get("steps") or table["plan"].get("steps", PACE["steps"])
     every = max(1, -(-int(steps) // POINTS))
-    ours = {"budget": budget, "validate_every": every, "save_every": every, "patience": 0, "seed": 1}
-    return merged(merged({"name": "", **table}, {"plan": {"steps": steps, **ours}}), changes)
+    ours = {"steps": steps, "budget": budget, "validate_every": every, "save_every": every, "patience": 0, "seed": 1}
+    return merged(merged({"name": "", **table}, {"plan": {**ours, "keep": 1}}), changes)
 
 
 def merged(table: Table, changes: Mapping[str, Any]) -> Table:

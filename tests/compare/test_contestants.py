@@ -110,6 +110,21 @@ def test_a_file_names_contestants_and_what_they_share(tmp_path):
     assert (other.budget, other.seeds, other.first.plan.tokens, other.first.plan.budget) == ("1min", 5, 600, "1min")
 
 
+def test_the_data_of_a_file_are_replaced_and_all_else_is_kept(tmp_path):
+    path = tmp_path / "patterns.toml"
+    path.write_text(FILE)
+    found = read_comparison([str(path)], data="play.txt").first
+    assert (found.train.path, found.test, found.text.kind, found.plan.tokens) == ("play.txt", None, "characters", 512)
+    found = read_comparison([str(path)], data="wikitext2-gpt2").first
+    assert (found.train.path, found.text.vocabulary) == ("$REGARD_DATA/wikitext-2/wiki.train.tokens", 16384)
+    assert found.plan.tokens == 512  # which the file sets for all
+
+
+def test_a_text_is_read_as_the_first_recipe_reads_its_own():
+    found = read_comparison(["gpt3:tiny", "tinyshakespeare-gpt2"], data="play.txt", budget="1min").first
+    assert (found.train.path, found.text.kind, found.plan.tokens) == ("play.txt", "characters", 768)
+
+
 def test_a_comparison_comes_back_from_its_file(tmp_path):
     found = read_comparison(["wikitext2-bert", "wikitext2-xlnet"], budget="1h", finetune="glue/MRPC", seeds=2)
     found.save(tmp_path)
@@ -156,6 +171,12 @@ def test_every_comparison_of_the_library_can_be_read(name):
         (["dates-transformer", "dates-rnnsearch"], {"budget": "5mtokens"}, "did you mean 'Mtokens'"),
         (["dates-transformer", "dates-rnnsearch"], {"seeds": -1}, "seeds must be 1 or more, got -1"),
         (["dates-transformer", "dates-rnnsearch"], {"finetune": "a.csv"}, "only encoders are fine-tuned"),
+        (
+            ["dates-transformer", "dates-rnnsearch"],
+            {"settings": ["plan.seed=3"]},
+            "plan.seed is the comparison's: give --seeds",
+        ),
+        (["dates-transformer", "dates-rnnsearch,plan.patience=3"], {}, "all contestants share plan.patience"),
         (["wikitext2-bert", "wikitext2-xlnet"], {}, "masked and permuted words are not equally hard"),
         (["wikitext2-bert", "wikitext2-albert"], {"settings": ["finetune.epochs=3"]}, "finetune: missing path"),
         (
