@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 
@@ -28,7 +28,7 @@ from regard.training.log import MEASURES, Part, read_measures
 from regard.training.loop import Diverged, Interrupted, train
 from regard.training.plan import Say
 from regard.training.progress import Progress
-from regard.training.run import Run
+from regard.training.run import Run, differing
 from regard.training.translation import TranslationTask
 
 RESULT = "result.json"
@@ -116,7 +116,8 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a comparison trains in one process, so that all contestants have the same machine")
     _claim(comparison, folder, say)
-    _prepare(comparison, folder / SHARED, say)
+    first = comparison.first
+    first.task(first, folder / SHARED).prepare(say, keeps=True)
     yardstick = YARDSTICKS[comparison.reads](comparison)
     results = []
     turns = [(name, seed) for seed in range(1, comparison.seeds + 1) for name in comparison.contestants]
@@ -128,9 +129,8 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result
             try:
                 _result(comparison, name, seed, place, folder / SHARED, yardstick, part).save(place)
             except Interrupted as error:
-                what = str(error).partition(";")[0]
-                number = error.status - 128
-                raise Interrupted(f"{part}: {what}; the same command goes on from there", number) from None
+                what = f"{part}: {str(error).partition(';')[0]}; the same command goes on from there"
+                raise Interrupted(what, error.status - 128) from None
         results.append(Result.load(place))
     return results, yardstick
 
@@ -143,8 +143,8 @@ def _claim(comparison: Comparison, folder: Path, say: Say) -> None:
     """
     if (folder / COMPARISON).is_file():
         before = Comparison.load(folder)
-        differs = list(_differences(before.table(), comparison.table()))
-        if "seeds" in differs and len(differs) == 1:
+        differs = differing(before.table(), comparison.table())
+        if differs == ["seeds"]:
             say(f"{comparison.seeds} seeds instead of {before.seeds}")
         elif differs:
             raise ValueError(
@@ -154,21 +154,6 @@ def _claim(comparison: Comparison, folder: Path, say: Say) -> None:
     comparison.save(folder)
 
 
-def _differences(one: Any, other: Any, place: str = "") -> Iterator[str]:
-    """The dotted names of values in which two tables differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in {**one, **other}:
-            yield from _differences(one.get(key), other.get(key), f"{place}.{key}" if place else key)
-    elif one != other:
-        yield place
-
-
-def _prepare(comparison: Comparison, folder: Path, say: Say) -> None:
-    """Make the tokenizer and the tokenised text, or find them."""
-    run = comparison.first
-    run.task(run, folder).prepare(say, keeps=False)
-
-
 def _result(
     comparison: Comparison, name: str, seed: int, place: Path, data: Path, yardstick: Yardstick, part: Part
 ) -> Result:
@@ -176,12 +161,13 @@ def _result(
     run = _sharing(comparison.run(name, seed), place, data)
     try:
         trained = train(run, place, resume=Run.is_begun(place), part=part)
+        if torch.accelerator.is_available():  # which trained it
+            trained.model.to(torch.accelerator.current_accelerator())
+        found = yardstick.measured(trained, run, place, part)
     except Diverged as error:
         return Result(name, seed, diverged=str(error).partition(";")[0])
+    _require_shared(run, place, data)
     progress = Progress.read(checkpoints(place / "checkpoints")[-1])
-    if torch.accelerator.is_available():  # which trained it
-        trained.model.to(torch.accelerator.current_accelerator())
-    found = yardstick.measured(trained, run, place, part)
     return Result(
         name=name,
         seed=seed,
@@ -206,6 +192,20 @@ def _sharing(run: Run, place: Path, data: Path) -> Run:
         left.rename(place / "data")
     tokenizer = data.resolve() if run.task is TranslationTask else data.resolve() / "tokenizer.json"
     return dataclasses.replace(run, text=dataclasses.replace(run.text, load=str(tokenizer)))
+
+
+def _require_shared(run: Run, place: Path, data: Path) -> None:
+    """Refuse a run which had to tokenise its text anew.
+
+    Raises:
+        ValueError: if it had, because that has changed.
+    """
+    for path in (data / "data").rglob("*.ids"):
+        if not os.path.samefile(path, place / path.relative_to(data)):
+            raise ValueError(
+                f"{run.train.path} or {run.validation.path} has changed since the comparison began, and {place} was "
+                "trained on the new text; begin another comparison, or put the old text back and delete that folder"
+            )
 
 
 def _points(place: Path, yardstick: Yardstick) -> Iterator[Point]:

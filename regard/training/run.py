@@ -125,19 +125,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def differences(before: Run, after: Run) -> list[str]:
     """The settings in which two runs differ, such as plan.steps."""
+    return differing(before.table(), after.table())
 
-    def flat(table: dict[str, Any], place: str = "") -> dict[str, Any]:
-        """Values by dotted name."""
-        return {
-            name: value
-            for key, inner in table.items()
-            for name, value in (
-                flat(inner, f"{place}{key}.") if isinstance(inner, dict) else {place + key: inner}
-            ).items()
-        }
 
-    one, other = flat(before.table()), flat(after.table())
-    return [name for name in {**one, **other} if one.get(name) != other.get(name)]
+def differing(one: Any, other: Any, place: str = "") -> list[str]:
+    """The dotted names of the values in which two tables differ."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return [] if one == other else [place]
+    inner = ((key, f"{place}.{key}" if place else key) for key in {**one, **other})
+    return [name for key, there in inner for name in differing(one.get(key), other.get(key), there)]
 
 
 def parsed_settings(settings: Iterable[str]) -> dict[str, Any]:

@@ -254,6 +254,19 @@ def test_five_language_models_are_measured_by_bits_a_byte(tmp_path):
         assert whole == pytest.approx(result.measures["bits a byte"])
 
 
+def test_a_text_which_changes_meanwhile_is_named(tmp_path):
+    (tmp_path / "text").write_text(TEXT)
+    comparison = read_comparison(FIVE[:2], data=str(tmp_path / "text"), budget="0.3ktokens", settings=WRITING)
+    first, _ = compare(comparison, tmp_path / "out", silent)
+    (tmp_path / "text").write_text(TEXT[:-1])
+    again, _ = compare(comparison, tmp_path / "out", silent)  # all is done
+    assert again == first
+    with pytest.raises(
+        ValueError, match=r"has changed since the comparison began, and .*gpt-tiny-2 was trained on the new"
+    ):
+        compare(dataclasses.replace(comparison, seeds=2), tmp_path / "out", silent)
+
+
 def test_patterns_of_attention_are_compared_inside_one_model(tmp_path):
     (tmp_path / "text").write_text(TEXT)
     sparse = "sparse-transformer:tiny,model.stride=4,model.summary=1,model.pattern="
