@@ -127,7 +127,7 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result
             part = Part(f"{name}, seed {seed}", number, len(turns))
             say(f"{part}")
             try:
-                _result(comparison, name, seed, place, folder / SHARED, yardstick, part).save(place)
+                _result(comparison.run(name, seed), name, place, folder / SHARED, yardstick, part, say).save(place)
             except Interrupted as error:
                 what = f"{part}: {str(error).partition(';')[0]}; the same command goes on from there"
                 raise Interrupted(what, error.status - 128) from None
@@ -154,23 +154,22 @@ def _claim(comparison: Comparison, folder: Path, say: Say) -> None:
     comparison.save(folder)
 
 
-def _result(
-    comparison: Comparison, name: str, seed: int, place: Path, data: Path, yardstick: Yardstick, part: Part
-) -> Result:
+def _result(run: Run, name: str, place: Path, data: Path, yardstick: Yardstick, part: Part, say: Say) -> Result:
     """Train a contestant, or go on with it, and measure it."""
-    run = _sharing(comparison.run(name, seed), place, data)
+    run = _sharing(run, place, data)
     try:
         trained = train(run, place, resume=Run.is_begun(place), part=part)
         if torch.accelerator.is_available():  # which trained it
             trained.model.to(torch.accelerator.current_accelerator())
+        say(f"{part}: measuring")
         found = yardstick.measured(trained, run, place, part)
     except Diverged as error:
-        return Result(name, seed, diverged=str(error).partition(";")[0])
+        return Result(name, run.plan.seed, diverged=str(error).partition(";")[0])
     _require_shared(run, place, data)
     progress = Progress.read(checkpoints(place / "checkpoints")[-1])
     return Result(
         name=name,
-        seed=seed,
+        seed=run.plan.seed,
         parameters=sum(weight.numel() for weight in plain_weights(trained.model).values()),
         updates=progress.step,
         seconds=progress.seconds,
