@@ -124,7 +124,8 @@ class TransformerXL(nn.Module):
         steps = torch.arange(memory[0].shape[1] + x.shape[1] - 1, -1, -1, device=x.device)
         encoded, remembered = self.dropout(self.encode(steps).to(x.dtype)), []
         for block, past in zip(self.blocks, memory, strict=True):
-            remembered.append(torch.cat([past, x], 1)[:, -c.memory :].detach() if c.memory else past)
+            kept = torch.cat([past, x], 1)[:, -c.memory :] if c.memory else x[:, :0]
+            remembered.append(kept.detach())
             x = block(x, past=Segment(past, encoded), mask=self.mask)
         return self.dropout(x), tuple(remembered)
 

@@ -66,10 +66,11 @@ def test_validation_is_the_loss_of_the_best_weights(tmp_path, text):
     assert math.isclose(last["validation_bits_per_byte"], per_character, rel_tol=1e-9)  # and that a byte
 
 
-def test_memory_is_that_of_the_segments_before(tmp_path, text):
+@pytest.mark.parametrize("length", [64, 0])
+def test_memory_is_that_of_the_segments_before(tmp_path, text, length):
     losses = []
     run = written(text, "transformer-xl", reading="segments", steps=4, optimiser="sgd", decay=0.0, rate=1e-30)
-    run = replace(run, model={**run.model, "dropout": 0.0})
+    run = replace(run, model={**run.model, "dropout": 0.0, "memory": length})
     train(run, tmp_path / "run", on_step=lambda step, loss, model: losses.append(loss))
     torch.manual_seed(1)
     folder = tmp_path / "run"
@@ -80,7 +81,7 @@ def test_memory_is_that_of_the_segments_before(tmp_path, text):
     for _, (batch, _) in zip(range(4), batches, strict=False):
         tokens = batch.text.tokens.unflatten(0, (10, -1))
         with torch.no_grad():
-            hidden, memory = model.read(tokens[:, :-1], memory)
+            hidden, memory = model.read(tokens[:, :-1], memory if length else None)
             logs = model.output(hidden.flatten(0, 1)).gather(1, tokens[:, 1:].flatten()[:, None])
         wanted.append(-float(logs.mean()))
     assert losses == pytest.approx(wanted, abs=1e-5)  # float32
