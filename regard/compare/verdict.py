@@ -67,8 +67,9 @@ class Verdict:
         """What is said of the contestant."""
         mean, margin = abs(self.difference.mean), self.difference.margin
         if margin is None:
-            chance = "how much of that is chance, only more seeds can tell"
-            return f"differs from {self.better} by {mean:.3g} {self.measure}, with one seed; {chance}"
+            return (
+                f"differs from {self.better} by {mean:.3g} {self.measure}, with one seed, which tells nothing of chance"
+            )
         if self.difference.is_clear:
             low, high = mean - margin, mean + margin
             return f"is worse than {self.better} by {mean:.3g} {self.measure} (95 %: {low:.3g} to {high:.3g})"
