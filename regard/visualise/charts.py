@@ -86,6 +86,8 @@ def curves_chart(chart: Chart) -> Markup:
     """Curves over what they share."""
     points = [point for curve in chart.curves for point in curve.points]
     x, y = _scales(points)
+    if chart.names:
+        x = x._replace(low=-0.5, high=len(chart.names) - 0.5)
     looks = _looks(chart.curves)
     drawn = [_curve(curve, look, x, y, chart) for curve, look in sorted(looks, key=lambda item: not item[0].is_faint)]
     key = [element("li", _sample(curve, look), curve.name) for curve, look in looks if curve.name]
@@ -192,7 +194,7 @@ def _numbered(x: Scale) -> list[tuple[float, str]]:
 
 def _named(names: Sequence[str]) -> list[tuple[float, str]]:
     """Places which have names, as many of them as there is room for."""
-    room = (WIDTH - LEFT - RIGHT) / max(1, len(names) - 1)
+    room = (WIDTH - LEFT - RIGHT) / len(names)
     step = ceil(LETTER * (max(map(len, names)) + 1) / room)
     return [(float(place), name) for place, name in enumerate(names) if place % step == 0]
 

@@ -50,6 +50,18 @@ def test_points_stand_where_their_values_are():
     assert (lowest - top) / (lowest - highest) == pytest.approx(1 / 3, abs=0.01)
 
 
+@pytest.mark.parametrize("names", [("all",), ("1-5", "6-10", "11-15", "16+")])
+def test_names_share_the_axis_out_and_stand_below_the_middle_of_their_parts(names):
+    shown = sorted({0, len(names) - 1})  # the ends; the others have a name and no point
+    curve = Curve("bleu", tuple((float(place), 1.0) for place in shown))
+    drawn = curves_chart(Chart("BLEU", (curve,), "words", names=names))
+    left, right = map(float, re.search(r'<line x1="(\d+)" x2="(\d+)"', drawn).groups())
+    middles = [left + (place + 0.5) * (right - left) / len(names) for place in range(len(names))]
+    below = {name: float(x) for x, name in re.findall(r'<text x="([\d.]+)" y="[\d.]+">([^<]+)</text>', drawn)}
+    assert [below[name] for name in names] == pytest.approx(middles, abs=0.06)  # written with one decimal
+    assert [x for x, _ in places(drawn, "dot of-0")] == pytest.approx([middles[place] for place in shown], abs=0.06)
+
+
 def test_a_curve_says_where_it_begins_and_ends():
     drawn = curves_chart(
         Chart("loss", (Curve("noted", ((1, 9.0),), True), Curve("validation", ((10, 0.5), (90, 0.25)))))
