@@ -16,7 +16,9 @@ from regard.evaluate.entities import entities, entity_scores
 from regard.evaluate.squad import exact, f1, of_question
 from regard.reading.preparing import Items, Prepared
 from regard.reading.reader import Reader
-from regard.visualise.report import Case, Confusions, Counted, Length, Stretch
+from regard.visualise.cases import Case, Stretch
+from regard.visualise.confusions import Confusions, Counted
+from regard.visualise.report import Length
 
 LENGTHS = ((0, "none"), (1, "1"), (2, "2"), (3, "3"), (5, "4–5"), (9, "6–9"), (10**9, "10+"))  # words, up to so many
 ANSWERED, UNANSWERED = "an answer", "no answer"

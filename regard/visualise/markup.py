@@ -3,8 +3,6 @@
 import html
 from collections.abc import Sequence
 
-from regard.visualise.page import encodable
-
 VOID = {"br", "input"}  # HTML elements which have no end
 
 
@@ -59,3 +57,8 @@ def tabled(head: Sequence[str], rows: Sequence[Sequence[str | Markup]], caption:
 def folded(summary: str, inside: Markup) -> Markup:
     """What opens when asked for."""
     return element("details", element("summary", summary), inside, class_="folded")
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which no file may hold, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -9,21 +9,18 @@ import base64
 import hashlib
 import html
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import numpy as np
-
 from regard.storage.files import written_whole
-from regard.visualise.maps import KINDS, AttentionMap, Chances, Example, Passage, Pattern, label
+from regard.visualise.content import content_of
+from regard.visualise.maps import Example
+from regard.visualise.markup import encodable
 
 VIEWER = ("weights.js", "overview.js", "matrix.js", "links.js", "viewer.js")  # of one example
-STEPS = 65535  # a weight is kept as a whole number of these steps, so within 0.000008
-COARSE = 255  # where pages must be small, its square root is, of these
 
 
 @dataclass(frozen=True)
@@ -96,83 +93,9 @@ def block_of(content: dict) -> str:
     return f'<script type="application/json" class="example">{_json(content)}</script>\n'
 
 
-def content_of(example: Example, *, is_coarse: bool = False) -> dict:
-    """What the script reads of one example; lists of tokens, and masks, which several maps share are kept once.
-
-    Args:
-        example: any.
-        is_coarse: keep one byte of a weight, so that it is within 0.004.
-    """
-    tokens: dict[tuple[str, ...], int] = {}
-    masks: dict[str, int] = {}
-    drawings = []
-    for drawing in example.drawings:
-        allowed = drawing.allowed if isinstance(drawing, AttentionMap) else None
-        place = {side: tokens.setdefault(getattr(drawing, side), len(tokens)) for side in ("queries", "keys")}
-        drawings.append(
-            {
-                "name": encodable(drawing.name),
-                "title": encodable(drawing.title),
-                "kind": drawing.kind,
-                "layer": drawing.layer,
-                **place,
-                **_weights(drawing, is_coarse),
-                "allowed": None if allowed is None else masks.setdefault(_packed(allowed), len(masks)),
-            }
-        )
-    return {
-        "text": [[encodable(name), encodable(value)] for name, value in example.text],
-        "tokens": [[label(token) for token in row] for row in tokens],
-        "masks": list(masks),
-        "kinds": KINDS,
-        "drawings": drawings,
-        "passages": [_passage(passage) for passage in example.passages],
-        "legend": example.legend,
-        "chances": [_chances(chances) for chances in example.chances],
-        "isCoarse": is_coarse,
-    }
-
-
-def _passage(passage: Passage) -> dict:
-    """A passage with its tokens made visible."""
-    return {
-        "name": encodable(passage.name),
-        "tokens": [label(token) for token in passage.tokens],
-        "bits": passage.bits,
-        "notes": [[encodable(note) for note in notes] for notes in passage.notes],
-        "marked": passage.marked,
-    }
-
-
-def _chances(chances: Chances) -> dict:
-    """What was chosen among, with names made visible."""
-    shares = [[encodable(name) if name.strip() else label(name), min(share, 1.0)] for name, share in chances.shares]
-    return {"title": encodable(chances.title), "shares": shares, "note": encodable(chances.note)}
-
-
-def _weights(drawing: AttentionMap | Pattern, is_coarse: bool) -> dict:
-    """Heads and weights: all high bytes, then all low bytes, for alike stand together, and pack well."""
-    values = (drawing.weights if isinstance(drawing, AttentionMap) else drawing.allowed).astype(np.float64)
-    if is_coarse:
-        return {"heads": len(values), "weights": _packed(np.rint(np.sqrt(values) * COARSE).astype(np.uint8))}
-    steps = np.rint(values * STEPS).astype("<u2")
-    planes = np.stack([steps >> 8, steps & 255]).astype(np.uint8)
-    return {"heads": len(values), "weights": _packed(planes)}
-
-
-def _packed(values: np.ndarray) -> str:
-    """Bytes or booleans, deflated, in base64."""
-    return base64.b64encode(zlib.compress(values.tobytes(), 6)).decode("ascii")
-
-
 def _json(value: object) -> str:
     """JSON which cannot end the element it stands in."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def encodable(text: str) -> str:
-    """The text with lone surrogates, which no file may hold, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _hash(text: str) -> str:

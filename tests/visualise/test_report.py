@@ -10,18 +10,11 @@ import numpy as np
 import pytest
 
 from regard.visualise import AttentionMap, Chances, Example, Passage
+from regard.visualise.cases import Case
 from regard.visualise.charts import Chart, Curve
-from regard.visualise.report import (
-    PICTURE,
-    Case,
-    Confusions,
-    Counted,
-    Length,
-    Report,
-    compact,
-    report_parts,
-    write_report,
-)
+from regard.visualise.confusions import Confusions, Counted
+from regard.visualise.content import PICTURE, compact
+from regard.visualise.report import Length, Report, report_parts, write_report
 
 HOSTILE = "</script><script>window.stolen = 1</script><img src=x onerror=alert(1)><!-- \"'&amp;$title"
 VOID = {"meta", "input", "br"}

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from regard.visualise import AttentionMap, Example, Passage
+from regard.visualise.cases import Case
 from regard.visualise.charts import Chart, Curve
-from regard.visualise.report import Case, Confusions, Counted, Length, Report, write_report
+from regard.visualise.confusions import Confusions, Counted
+from regard.visualise.report import Length, Report, write_report
 
 pytestmark = pytest.mark.browser
 
