@@ -24,8 +24,8 @@ from benchmarks.results import Outcome, Row
 from regard.attention.packing import Packed
 from regard.data.corpus import Corpus
 from regard.data.loading import Cursor
+from regard.data.masked_sequences import MaskedBatch, MaskedSequences
 from regard.data.masking import Masking
-from regard.data.pretraining import MaskedBatch, MaskedSequences
 from regard.data.sentence_pairs import NextSentence
 from regard.data.sentence_store import SentenceStore
 from regard.layers.linear import has_bfloat16_products

@@ -22,7 +22,7 @@ from benchmarks.results import Outcome, Row
 from regard.models.transformer import TransformerConfig
 
 if TYPE_CHECKING:  # a process of its own is as small as its contender
-    from regard.data.pretraining import MaskedBatch
+    from regard.data.masked_sequences import MaskedBatch
 
 Step = Callable[[Sequence[Any]], Any]  # one training step on a batch
 OURS, PEER = "regard", "MarianMT, padded"
@@ -146,7 +146,7 @@ def _batch(lists: Sequence[list[int]]) -> "MaskedBatch":
     import torch
 
     from regard.attention.packing import Packed
-    from regard.data.pretraining import MaskedBatch
+    from regard.data.masked_sequences import MaskedBatch
 
     tokens, lengths, *others = map(torch.tensor, lists)
     return MaskedBatch(Packed(tokens, lengths), *others)

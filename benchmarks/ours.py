@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks.peers.training import SMOOTHING
 from regard.attention.packing import Packed
 from regard.data.inputs import LabelledBatch
-from regard.data.pretraining import MaskedBatch
+from regard.data.masked_sequences import MaskedBatch
 from regard.objectives.next_token import NextToken
 from regard.objectives.translation import Translation
 from regard.training import precision

@@ -15,8 +15,8 @@ from regard.attention.packing import Packed
 from regard.attention.record import recording
 from regard.data.corpus import Corpus
 from regard.data.loading import Cursor
+from regard.data.masked_sequences import MaskedSequences
 from regard.data.masking import Masking
-from regard.data.pretraining import MaskedSequences
 from regard.data.sentence_pairs import NextSentence, Unpaired
 from regard.data.sentence_store import SentenceStore
 from regard.models.bert import BERT, BERT_SIZES, BERTConfig

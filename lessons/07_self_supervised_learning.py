@@ -14,9 +14,10 @@ from regard.attention.masks import causal, documents
 from regard.attention.packing import Packed
 from regard.data.corpus import Corpus
 from regard.data.loading import Cursor
+from regard.data.masked_sequences import MaskedSequences
 from regard.data.masking import Masking
 from regard.data.permutation import Permuting, may_attend
-from regard.data.pretraining import MaskedSequences, PermutedBatch
+from regard.data.permuted_sequences import PermutedBatch
 from regard.data.sentence_pairs import SentenceOrder, Unpaired
 from regard.data.sentence_store import SentenceStore
 from regard.data.text_store import TextStore

@@ -430,7 +430,7 @@ def test_both_sides_take_the_same_step_of_fine_tuning():
 
 def masked_batch():
     """Two pairs of texts with hidden words."""
-    from regard.data.pretraining import MaskedBatch
+    from regard.data.masked_sequences import MaskedBatch
 
     text = Packed.of([[2, 10, 4, 3, 12, 3], [2, 4, 3, 13, 4, 14, 3]])
     segments = torch.tensor([0, 0, 0, 0, 1, 1, 0, 0, 0, 1, 1, 1, 1])

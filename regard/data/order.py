@@ -1,7 +1,8 @@
-"""A shuffled order which is computed place by place, and so needs no memory and can be entered anywhere."""
+"""Chance which can be entered anywhere: a shuffled order, computed place by place, and generators by their keys."""
 
 from collections.abc import Sequence
 from math import isqrt
+from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ ROUNDS = 4  # of two half rounds each
 
 
 def permuted(indices: Integers, size: int, seed: int | Sequence[int]) -> Integers:
-    """Where a pseudo-random permutation of range(size) puts these indices; the same on every machine.
+    """Where a pseudo-random permutation of range(size) puts these indices; no memory, and the same on every machine.
 
     A Feistel network over pairs (left, right) with left < a and right < b, where a·b is the least such product that
     holds `size`; each round adds a hash of one half to the other, and a value outside the range walks on along its
@@ -32,6 +33,11 @@ def permuted(indices: Integers, size: int, seed: int | Sequence[int]) -> Integer
     while (outside := np.flatnonzero(values >= np.uint64(size))).size:
         values[outside] = _cipher(values[outside], side, other, keys)
     return values.astype(np.int64)
+
+
+def chance(*key: int) -> Random:
+    """A generator of its own for each key."""
+    return Random(" ".join(map(str, key)))
 
 
 def _cipher(values: NDArray[np.uint64], side: np.uint64, other: np.uint64, keys: NDArray[np.uint64]):

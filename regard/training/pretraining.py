@@ -14,9 +14,10 @@ from torch import nn
 
 from regard.data.corpus import Corpus
 from regard.data.loading import Batches, Cursor, stream
+from regard.data.masked_sequences import MaskedBatch, MaskedSequences
 from regard.data.masking import Masking
 from regard.data.permutation import Permuting
-from regard.data.pretraining import MaskedBatch, MaskedSequences, PermutedSequences
+from regard.data.permuted_sequences import PermutedSequences
 from regard.data.rows import SkippedDocuments
 from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import SentenceStore

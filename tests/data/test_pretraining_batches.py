@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from regard.attention.packing import Packed
-from regard.data import pretraining
+from regard.data import masked_sequences
 from regard.data.corpus import Piece
 from regard.data.loading import Cursor, stream
+from regard.data.masked_sequences import MaskedBatch, MaskedSequences
 from regard.data.masking import Masking, word_spans
 from regard.data.permutation import Permuting, may_attend
-from regard.data.pretraining import MaskedBatch, MaskedSequences, PermutedBatch, PermutedSequences
+from regard.data.permuted_sequences import PermutedBatch, PermutedSequences
 from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import SentenceStore
 from regard.text.framing import Framing
@@ -43,8 +44,8 @@ def store(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small_pools(monkeypatch):
     """Several pools an epoch."""
-    monkeypatch.setattr(pretraining, "POOL", 500)
-    monkeypatch.setattr(pretraining, "BATCHES", 2)
+    monkeypatch.setattr(masked_sequences, "POOL", 500)
+    monkeypatch.setattr(masked_sequences, "BATCHES", 2)
 
 
 UNPAIRED = Unpaired()
