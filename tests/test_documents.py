@@ -25,8 +25,8 @@ from regard.data.corpus import Corpus
 from regard.data.glue import GLUE_TASKS
 from regard.data.glue_settings import SETTINGS
 from regard.decoding.translator import Translator
-from regard.models.saved import configured
 from regard.recipes import recipes
+from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningPlan, FineTuningText

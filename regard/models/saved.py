@@ -22,6 +22,7 @@ from regard.models.heads import HEADS, Head, kind_of
 from regard.models.hugging_face import LAYOUTS
 from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, read_labels, written_labels
 from regard.models.layout import Layout, is_same
+from regard.storage.configuration import configured
 from regard.storage.files import written_whole
 from regard.storage.names import did_you_mean
 from regard.storage.weights import read_tensors, write_tensors
@@ -47,43 +48,6 @@ def entry_of(name: str) -> Entry:
     if name not in MODELS:
         raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}{did_you_mean(name, MODELS)}")
     return MODELS[name]
-
-
-def configured(kind: type, values: dict[str, Any], place: str) -> Any:
-    """A frozen configuration from plain values.
-
-    Raises:
-        ValueError: if a key is unknown (names the nearest), or a value is of another type than its field, or is not
-            one which the configuration takes.
-    """
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    for key, value in values.items():
-        if key not in fields:
-            hint = did_you_mean(key, fields) or f"; the keys are {', '.join(fields)}"
-            raise ValueError(f"{place}: unknown key {key!r}{hint}")
-        default = fields[key].default
-        if isinstance(default, tuple) and isinstance(value, list):  # JSON and TOML know no tuples
-            values = {**values, key: tuple(value)}
-            continue
-        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            continue
-        if default is not dataclasses.MISSING and default is not None and type(value) is not type(default):
-            wanted = "list" if isinstance(default, tuple) else type(default).__name__
-            got = type(value).__name__
-            raise ValueError(f"{place}: {key} must be of type {wanted}, got {value!r} of type {got}")
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ValueError(f"{place}: missing {', '.join(missing)}")
-    try:
-        return kind(**values)
-    except ValueError as error:  # of values which do not go together
-        name = place.rpartition(" ")[2]
-        says_where = str(error).startswith(f"{name}.")  # as `plan.rate must be positive` in `run.toml: plan`
-        raise ValueError(f"{place.removesuffix(name) if says_where else f'{place}: '}{error}") from error
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:

@@ -21,11 +21,12 @@ from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess, measured
 from regard.models import MODELS
 from regard.models.heads import HEADS
-from regard.models.saved import configured, entry_of, fill, load_encoder, plain_weights
+from regard.models.saved import entry_of, fill, load_encoder, plain_weights
 from regard.objectives.labels import LABELS, labels_of
 from regard.reading.packed import TOKENIZER
 from regard.reading.preparing import SPANS, Form, Prepared, prepare
 from regard.reading.reader import Reader
+from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.storage.weights import read_tensors, write_tensors
 from regard.text.tokenizer import Tokenizer

@@ -13,7 +13,8 @@ from torch import nn
 
 from regard.data.loading import Cursor
 from regard.models import MODELS
-from regard.models.saved import configured, entry_of
+from regard.models.saved import entry_of
+from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.tokenizer import KINDS, Tokenizer
 from regard.training.budget import Budget

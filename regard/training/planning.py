@@ -15,8 +15,9 @@ from regard.data.squad_windows import SkippedQuestions, all_windows
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.models.heads import HEADS
-from regard.models.saved import MODELS, configured, read_config
+from regard.models.saved import MODELS, read_config
 from regard.reading.preparing import SPANS
+from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningPlan, FineTuningText

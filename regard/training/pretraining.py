@@ -26,7 +26,6 @@ from regard.data.sources import located
 from regard.models import MODELS
 from regard.models.heads import HEADS
 from regard.models.saved import (
-    configured,
     entry_of,
     fill,
     load_encoder,
@@ -41,6 +40,7 @@ from regard.objectives.permuted_words import PermutedWords
 from regard.reading.packed import TOKENIZER
 from regard.reading.pretrained import find_model
 from regard.reading.reader import Reader
+from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.kinds import ENCODERS
 from regard.text.tokenizer import Tokenizer

@@ -9,9 +9,10 @@ from typing import Any
 
 import tomli_w
 
-from regard.models.saved import configured, entry_of
+from regard.models.saved import entry_of
 from regard.objectives.labels import LABELS
 from regard.recipes import recipes
+from regard.storage.configuration import configured
 from regard.storage.files import written_whole
 from regard.storage.names import did_you_mean
 from regard.training.finetuning import FineTuningTask

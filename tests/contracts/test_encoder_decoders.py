@@ -12,8 +12,9 @@ from regard.attention.packing import Packed
 from regard.layers.state import Hypotheses
 from regard.models import MODELS
 from regard.models.protocols import TranslationModel
-from regard.models.saved import configured, load_model, name_of, save_model
+from regard.models.saved import load_model, name_of, save_model
 from regard.objectives.translation import Translation
+from regard.storage.configuration import configured
 
 pytestmark = pytest.mark.parametrize("name", TRANSLATING)
 EXACT = {"atol": 1e-9, "rtol": 1e-9}  # float64, scores of some tens, other orders of summation

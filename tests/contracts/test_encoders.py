@@ -15,7 +15,8 @@ from regard.attention.record import attentions, recording, without_heads
 from regard.layers.rounded import round_weights
 from regard.models import MODELS
 from regard.models.protocols import Encoder
-from regard.models.saved import configured, load_encoder, load_model, name_of, save_model
+from regard.models.saved import load_encoder, load_model, name_of, save_model
+from regard.storage.configuration import configured
 
 pytestmark = pytest.mark.parametrize("name", READING)
 EXACT = {"atol": 1e-9, "rtol": 1e-9}  # float64, other orders of summation

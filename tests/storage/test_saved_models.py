@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import tiny
 
-from regard.models.saved import configured, entry_of, fill, load_model, read_config, save_model
+from regard.models.saved import entry_of, fill, load_model, read_config, save_model
 from regard.models.transformer import TransformerConfig
 from regard.storage.weights import read_tensors, write_tensors
 
@@ -102,10 +102,6 @@ def test_a_configuration_which_is_no_object_is_refused(folder):
     (folder / "config.json").write_text("[1, 2]")
     with pytest.raises(ValueError, match="names no model_type"):
         load_model(folder)
-
-
-def test_a_whole_number_stands_for_a_rate():
-    assert configured(TransformerConfig, {"dropout": 0}, "here").dropout == 0
 
 
 def test_missing_files_are_named(folder):
