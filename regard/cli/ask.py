@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Bfloat16, Int8, round_as_asked
+from regard.cli.options import AsJson, Bfloat16, Device, Int8, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +25,7 @@ def answer(
     ] = None,
     best: Annotated[int, typer.Option(min=1, help="Answers which are shown.")] = 3,
     as_json: AsJson = False,
+    device: Device = "cpu",
 ) -> None:
     """Answer a question out of a text of any length.
 
@@ -40,7 +41,7 @@ def answer(
     from regard.evaluate.squad_files import read_threshold
     from regard.reading.reader import Reader
 
-    reader, text = Reader.load(folder), "\n".join(read_lines(context))
+    reader, text = Reader.load(folder).to(device), "\n".join(read_lines(context))
     asked = len(reader.tokenizer.encode(question))
     if asked > LONGEST_QUESTION:
         typer.echo(f"of {asked} tokens of the question the first {LONGEST_QUESTION} are read; ask it shorter", err=True)
@@ -63,6 +64,7 @@ def fill(
     text: Annotated[str, typer.Argument(help="With [MASK] where a word is missing.")],
     best: Annotated[int, typer.Option(help="Word pieces for each mask.")] = 5,
     as_json: AsJson = False,
+    device: Device = "cpu",
 ) -> None:
     """Fill in the words which are masked in a text.
 
@@ -72,7 +74,7 @@ def fill(
     """
     from regard.reading.reader import Reader
 
-    found = Reader.load(folder).fill(text, best=best)
+    found = Reader.load(folder).to(device).fill(text, best=best)
     if as_json:
         typer.echo(json.dumps([[vars(one) for one in mask] for mask in found], indent=2, ensure_ascii=False))
         return
@@ -87,6 +89,7 @@ def embed(
     out: Annotated[Path | None, typer.Option(help="Write the vectors as .npy or .safetensors.")] = None,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
+    device: Device = "cpu",
 ) -> None:
     """Give each text a vector; of a sentence-transformers directory, the one which that library gives.
 
@@ -110,7 +113,7 @@ def embed(
     from regard.storage.files import written_whole
     from regard.storage.weights import write_tensors
 
-    reader = Reader.load(find_model(model))
+    reader = Reader.load(find_model(model)).to(device)
     round_as_asked(reader, int8, bfloat16)
     sentences = read_lines(file) if file is not None else list(texts or ())
     inputs, cut = reader.frame(sentences, reader.pooling.longest)

@@ -7,7 +7,9 @@ from typing import Any
 import typer
 
 
-def assess_readers(folders: list[Path], file: str, columns: dict[str, Any], *, skip: bool, as_json: bool) -> None:
+def assess_readers(
+    folders: list[Path], file: str, columns: dict[str, Any], *, skip: bool, as_json: bool, device: str
+) -> None:
     """Print what models with a head score on a file, or on the test or validation examples of their runs.
 
     Args:
@@ -16,6 +18,7 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, Any], *, s
         columns: of the file, where they are not those of a model's run.
         skip: whether what cannot be used is counted and passed over.
         as_json: whether JSON is printed.
+        device: where the models compute.
 
     Raises:
         ValueError: if a model has no head, or the file is not of its task.
@@ -33,7 +36,7 @@ def assess_readers(folders: list[Path], file: str, columns: dict[str, Any], *, s
 
     found: dict[str, Any] = {}
     for name, folder in by_name(folders).items():
-        reader = Reader.load(folder)
+        reader = Reader.load(folder).to(device)
         reader.require(*LABELS, use="be measured by labels")
         run, skipped = run_in(folder), SkippedExamples() if skip else None
         items, where = _items(folder, reader, run, file, columns, skipped)

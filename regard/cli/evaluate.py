@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Beams, LengthPenalty, Skip
+from regard.cli.options import AsJson, Beams, Device, LengthPenalty, Skip
 
 
 def register(app: typer.Typer) -> None:
@@ -30,6 +30,7 @@ def evaluate(
     options: Annotated[list[str] | None, typer.Option("--option", help="Column of an option; several times.")] = None,
     skip: Skip = False,
     as_json: AsJson = False,
+    device: Device = "cpu",
 ) -> None:
     """Score models on a test set.
 
@@ -59,13 +60,13 @@ def evaluate(
 
         if source is not None or target is not None or lengths is not None or output is not None:
             raise ValueError("--source, --target, --lengths and --output are of encoder-decoders")
-        assess_readers(folders, str(files[0]) if files else "", columns, skip=skip, as_json=as_json)
+        assess_readers(folders, str(files[0]) if files else "", columns, skip=skip, as_json=as_json, device=device)
         return
     if files or skip or any(columns.values()):
         raise ValueError("a file of examples, its columns and --skip are of encoders; give --source and --target")
     if output is not None and len(folders) > 1:
         raise ValueError("--output takes the translations of one model")
-    _score_translators(folders, source, target, beams, length_penalty, lengths, output, as_json)
+    _score_translators(folders, source, target, beams, length_penalty, lengths, output, as_json, device)
 
 
 def _score_translators(
@@ -78,6 +79,7 @@ def _score_translators(
     output: Path | None,
     as_json: bool,
 ) -> None:
+    device: str,
     """Print the scores of encoder-decoders; the arguments are those of the command."""
     from regard.cli.folders import by_name
     from regard.cli.pairs import read_pairs
@@ -90,7 +92,7 @@ def _score_translators(
     sources, references, names = read_pairs(folders, source, target, part="test")
     systems, scores, penalties = {}, {}, {}
     for name, folder in by_name(folders).items():
-        translator = Translator.load(folder)
+        translator = Translator.load(folder).to(device)
         penalties[name] = translator.length_penalty if length_penalty is None else length_penalty
         systems[name] = translator.translate(sources, beams=beams, length_penalty=penalties[name])
         logs = translator.score(sources, references)

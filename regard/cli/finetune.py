@@ -70,6 +70,7 @@ def finetune(
     from regard.reading.pretrained import find_model
     from regard.training.loop import train as start
     from regard.training.planning import Wishes, plan_finetuning, source_of
+    from regard.training.processes import Processes
     from regard.training.run import parsed_settings
 
     require_free(out)
@@ -93,16 +94,17 @@ def finetune(
     for line in said:
         typer.echo(line, err=True)
     start(run, out)
-    typer.echo(str(report_run(out, out / REPORT)))
+    typer.echo(str(report_run(out, out / REPORT, device=Processes().device)))
 
 
 def _resume(folder: Path, settings: list[str]) -> None:
     """Go on with a run, and report on it anew."""
     from regard.cli.reporting import report_run
     from regard.training.loop import train
+    from regard.training.processes import Processes
     from regard.training.run import RUN_FILE, read_run
 
     if not (folder / RUN_FILE).is_file():
         raise ValueError(f"there is no run to resume in {folder}: it has no {RUN_FILE}")
     train(read_run(folder / RUN_FILE, settings), folder, resume=True)
-    typer.echo(str(report_run(folder, folder / REPORT)))
+    typer.echo(str(report_run(folder, folder / REPORT, device=Processes().device)))

@@ -55,8 +55,7 @@ def generate(
     from regard.decoding.writer import Writer
 
     prompts = [text for text in (read_lines(file) if file is not None else prompt or []) for _ in range(samples)]
-    writer = Writer.load(folder)
-    writer.model.to(device)
+    writer = Writer.load(folder).to(device)
     round_as_asked(writer, int8, bfloat16)
     parts = writer.stream(
         prompts,

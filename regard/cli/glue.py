@@ -120,10 +120,12 @@ def _sheets(place: Path, data: Path, task: str) -> dict[str, Any]:
 
 
 def _predicted(place: Path, examples: Any) -> list[Any]:
-    """What the model of a run says of examples."""
+    """What the model of a run says of examples, where it was trained."""
     from regard.reading.reader import Reader
+    from regard.training.processes import Processes
 
-    return [one.label for one in Reader.load(place).predict([_text(example) for example in examples])]
+    reader = Reader.load(place).to(Processes().device)
+    return [one.label for one in reader.predict([_text(example) for example in examples])]
 
 
 def _text(example: Any) -> Any:

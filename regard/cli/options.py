@@ -14,9 +14,27 @@ class Rounding(Protocol):
         ...
 
 
+def _at_hand(device: str) -> str:
+    """A device's name, once it is known to be here; so that nothing is loaded for one which is not.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if device == "cpu":
+        return device
+    import torch
+
+    found, here = torch.accelerator.current_accelerator(check_available=True), ["cpu"]
+    if found is not None:
+        here += [found.type, *(f"{found.type}:{number}" for number in range(torch.accelerator.device_count()))]
+    if device not in here:
+        raise ValueError(f"there is no device {device!r} here; --device can be {', '.join(here)}")
+    return device
+
+
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Device = Annotated[str, typer.Option(callback=_at_hand, help="cpu, cuda, cuda:1, ...")]
 InBfloat16 = Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")]  # of training
 Skip = Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")]
 Beams = Annotated[int, typer.Option(help="Open hypotheses; 1 is greedy.")]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Bfloat16, Folder, Int8, round_as_asked
+from regard.cli.options import Bfloat16, Device, Folder, Int8, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +28,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of printing them.")] = None,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
+    device: Device = "cpu",
 ) -> None:
     """Say what a fine-tuned model makes of texts, one JSON object a line, in their order.
 
@@ -55,7 +56,7 @@ def predict(
     from regard.reading.reader import Reader
     from regard.storage.files import written_whole
 
-    reader = Reader.load(folder)
+    reader = Reader.load(folder).to(device)
     if reader.head in SPANS:
         raise ValueError(f"{folder} answers questions, which `regard answer` asks")
     if not reader.head:

@@ -53,8 +53,7 @@ def reach(
     from regard.training.run import parsed_settings
     from regard.visualise.reach import measure_reach, reach_figure
 
-    writer = Writer.load(folder, **parsed_settings(settings or ()))
-    writer.model.to(device)
+    writer = Writer.load(folder, **parsed_settings(settings or ())).to(device)
     context = context or writer.context or 0
     if not context:
         raise ValueError(f"the model in {folder} has no context of its own; give --context, the tokens of a segment")

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import Device
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -16,6 +18,7 @@ def report(
     file: Annotated[str, typer.Argument(help="Labelled examples; without, those the run was validated on.")] = "",
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
     worst: Annotated[int, typer.Option(help="Examples which are listed, those with the largest loss.")] = 200,
+    device: Device = "cpu",
 ) -> None:
     """Write one HTML page of what a fine-tuned model does well and where it errs; it needs no network.
 
@@ -32,4 +35,4 @@ def report(
         raise ValueError(f"{out} must end in .html")
     from regard.cli.reporting import report_run
 
-    typer.echo(str(report_run(folder, out, file, worst=worst)))
+    typer.echo(str(report_run(folder, out, file, worst=worst, device=device)))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from regard.cli.examples import described, labelled_in, run_in, stride_of, validated_in
 from regard.cli.findings import Findings, findings
@@ -30,7 +31,9 @@ from regard.visualise.report import Report, write_report
 PICTURES = 10  # examples whose attention is kept
 
 
-def report_run(folder: str | Path, out: str | Path, file: str = "", *, worst: int = 200) -> Path:
+def report_run(
+    folder: str | Path, out: str | Path, file: str = "", *, worst: int = 200, device: torch.device | str = "cpu"
+) -> Path:
     """Write the report of a run.
 
     Args:
@@ -38,6 +41,7 @@ def report_run(folder: str | Path, out: str | Path, file: str = "", *, worst: in
         out: an HTML file.
         file: labelled examples; without, those on which the run was validated.
         worst: examples which are listed, at most.
+        device: where the model computes.
 
     Raises:
         FileNotFoundError: if the folder holds no run, or no model yet.
@@ -47,7 +51,7 @@ def report_run(folder: str | Path, out: str | Path, file: str = "", *, worst: in
     if worst < 1:
         raise ValueError(f"worst must be 1 or more, got {worst}")
     run = _run(folder)
-    reader, stride = Reader.load(folder), stride_of(run)
+    reader, stride = Reader.load(folder).to(device), stride_of(run)
     if file:
         skipped = SkippedExamples() if run.text.skip else None
         items, where = labelled_in(file, reader.head, reader.labels, run, skipped=skipped), file

@@ -62,8 +62,7 @@ def score(
     from regard.training.run import RUN_FILE, parsed_settings, read_run
 
     run = read_run(folder / RUN_FILE) if (folder / RUN_FILE).is_file() else None
-    writer = Writer.load(folder, **parsed_settings(settings or ()))
-    writer.model.to(device)
+    writer = Writer.load(folder, **parsed_settings(settings or ())).to(device)
     round_as_asked(writer, int8, bfloat16)
     if file is not None:
         corpus = Corpus(str(file), documents=documents, column=column)

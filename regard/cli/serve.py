@@ -72,8 +72,7 @@ def serve(
         batch=batch_tokens or (512 if device == "cpu" else 8192),
     )
     bound = listening(host, port)
-    model = load(find_model(folder))
-    model.model.to(device)
+    model = load(find_model(folder)).to(device)
     round_as_asked(model, int8, bfloat16)
     service = Service(model, limits, threads or torch.get_num_threads())
     if host not in LOOPBACK:

@@ -119,13 +119,14 @@ def _best_and_odds(ranked: dict) -> tuple[dict[str, str], dict[str, float]]:
 
 
 def _answers(folder: Path, questions: list, stride: int) -> dict:
-    """The answers of a model to questions, by id."""
+    """The answers of a model to questions, by id; it computes where it was trained."""
     from regard.cli.progress import progress
     from regard.reading.answering import find
     from regard.reading.preparing import form_of, prepare
     from regard.reading.reader import Reader
+    from regard.training.processes import Processes
 
-    reader = Reader.load(folder)
+    reader = Reader.load(folder).to(Processes().device)
     prepared = prepare(
         reader.head, [question.without_answers() for question in questions], (), form_of(reader, stride=stride)
     )

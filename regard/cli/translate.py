@@ -44,8 +44,7 @@ def translate(
 
     if str(file) != "-" and not file.is_file():
         raise FileNotFoundError(f"no file {file}")
-    translator = Translator.load(folder)
-    translator.model.to(device)
+    translator = Translator.load(folder).to(device)
     with sys.stdin.buffer if str(file) == "-" else open(file, "rb") as stream:
         name = "standard input" if str(file) == "-" else str(file)
         for group in as_they_come(decoded(stream, name), 256):

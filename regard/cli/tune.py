@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Beams, Folder
+from regard.cli.options import AsJson, Beams, Device, Folder
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +21,7 @@ def tune(
     penalty: Annotated[list[float] | None, typer.Option(help="One to try; may be given several times.")] = None,
     beams: Beams = 5,
     as_json: AsJson = False,
+    device: Device = "cpu",
 ) -> None:
     """Find the length penalty of the highest BLEU, and keep it in the directory for all translations to come.
 
@@ -39,7 +40,7 @@ def tune(
 
     penalties = penalty or list(PENALTIES)
     sources, references, _ = read_pairs([folder], source, target, part="validation")
-    translator = Translator.load(folder)
+    translator = Translator.load(folder).to(device)
     console = Console(stderr=True)
     running = trials(translator, sources, references, penalties=penalties, beams=beams)
     tried = list(track(running, "length penalties", total=len(penalties), console=console))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regard.cli.options import Beams, Folder, given
+from regard.cli.options import Beams, Device, Folder, given
 
 if TYPE_CHECKING:
     from regard.reading.reader import Reader
@@ -42,6 +42,7 @@ def view(
     seed: Annotated[int | None, typer.Option(help="Draw these; without, the most probable ones are taken.")] = None,
     out: Annotated[Path, typer.Option(help=".html; .png or .svg for one sentence.")] = Path("attention.html"),
     beams: Beams = 5,
+    device: Device = "cpu",
 ) -> None:
     """Draw what a model attends to, as one HTML page which needs no network, or as a picture.
 
@@ -71,7 +72,7 @@ def view(
     from regard.visualise.picture import Picture
     from regard.visualise.view import pictures
 
-    model = load(folder)
+    model = load(folder).to(device)
     if isinstance(model, Reader):
         _refuse(context, (*TRANSLATING, *WRITING), f"{folder} holds an encoder")
         found = _read(folder, model, text or [], pair or [], question, passage)

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import torch
-
 from regard.compare.comparison import COMPARISON, Comparison, folder_name
 from regard.compare.measuring import YARDSTICKS, Length, Yardstick
 from regard.models.saved import plain_weights
@@ -159,8 +157,6 @@ def _result(run: Run, name: str, place: Path, data: Path, yardstick: Yardstick, 
     run = _sharing(run, place, data)
     try:
         trained = train(run, place, resume=Run.is_begun(place), part=part)
-        if torch.accelerator.is_available():  # which trained it
-            trained.model.to(torch.accelerator.current_accelerator())
         say(f"{part}: measuring")
         found = yardstick.measured(trained, run, place, part)
     except Diverged as error:

@@ -1,12 +1,12 @@
 """What is the same of every model which is there to be used, with its tokenizers: a translator, a writer, a reader."""
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
-from regard.layers.rounded import round_weights
+from regard.layers.rounded import is_rounded, round_weights
 
 
 class Loaded:
@@ -23,6 +23,17 @@ class Loaded:
     def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
+
+    def to(self, device: torch.device | str) -> Self:
+        """Let the model compute on another device, as "cuda"; what it reads is moved there batch by batch.
+
+        Raises:
+            ValueError: if the weights were rounded, which lie as the products of one device read them.
+        """
+        if is_rounded(self.model):
+            raise ValueError(f"rounded weights stay where they are; move the model to {device} before it is rounded")
+        self.model.to(device)
+        return self
 
     def round_weights(self, kind: str) -> None:
         """Round the weights to "int8" or "bfloat16", for more speed; they cannot be saved after that.

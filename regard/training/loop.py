@@ -64,6 +64,8 @@ def train(
 ) -> Any:
     """Train what `run` says in `folder`, which then is a model directory of its best weights: what `regard.load` gives.
 
+    It computes where it was trained.
+
     Args:
         run: all that decides how it goes.
         folder: of the run: its run.toml, tokenizers, tokenised data, checkpoints, measures and the best model.
@@ -142,7 +144,7 @@ class _Training:
                 self.batches.close()  # and with it the workers
             self.finish()
         self.processes.wait()
-        return self.trained.load(self.folder)
+        return self.trained.load(self.folder).to(self.processes.device)
 
     def compare_settings(self) -> None:
         """Refuse to go on as another run, and say what else is different."""
