@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.attention.masks import Fixed, Mask, PerHead, Summaries, banded, blocked, causal, strided, summaries
+from regard.attention.masks import (
+    Composition,
+    Conjunction,
+    Fixed,
+    Mask,
+    PerHead,
+    Summaries,
+    banded,
+    blocked,
+    causal,
+    strided,
+    summaries,
+)
 from regard.visualise.figures import BLUES, MARK, blues
 from regard.visualise.watching import masks_of, seen
 
@@ -97,23 +109,35 @@ def draw_patterns(
 
 def sets_of(mask: Mask, positions: int) -> dict[str, NDArray[np.bool_]]:
     """Heads which see the same, and what they see, [T, T]."""
-    heads = max(getattr(part, "heads", 1) for part in mask.parts)
     alike: dict[bytes, list[int]] = {}
-    allowed = seen(mask, heads, positions, positions).numpy()
+    allowed = seen(mask, _heads(mask), positions, positions).numpy()
     for head, own in enumerate(allowed):
         alike.setdefault(own.tobytes(), []).append(head)
     if len(alike) == 1:
-        return {_words(_pattern_of(mask, 0)): allowed[0]}
-    return {f"{_numbered('head', own)}: {_words(_pattern_of(mask, own[0]))}": allowed[own[0]] for own in alike.values()}
+        return {_words(mask, 0): allowed[0]}
+    return {f"{_numbered('head', own)}: {_words(mask, own[0])}": allowed[own[0]] for own in alike.values()}
 
 
-def _pattern_of(mask: Mask, head: int) -> Mask:
-    """The pattern of one head."""
-    return mask.patterns[head * len(mask.patterns) // mask.heads] if isinstance(mask, PerHead) else mask
+def _members(mask: Mask) -> tuple[Mask, ...]:
+    """The masks of which one is made; none, where it is made of no others."""
+    if isinstance(mask, Conjunction):
+        return mask.parts
+    return mask.masks if isinstance(mask, Composition) else ()
 
 
-def _words(mask: Mask) -> str:
-    """What a mask is called, with its numbers."""
+def _heads(mask: Mask) -> int:
+    """How many heads a mask, or one of which it is made, tells apart."""
+    return max([getattr(mask, "heads", 1), *map(_heads, _members(mask))])
+
+
+def _words(mask: Mask, head: int) -> str:
+    """What a mask is called, with its numbers, as one head has it."""
+    if isinstance(mask, PerHead):
+        return _words(mask.patterns[head * len(mask.patterns) // mask.heads], head)
+    if members := [f"({_words(one, head)})" if _members(one) else _words(one, head) for one in _members(mask)]:
+        if len(members) == 1:
+            return f"not {members[0]}"
+        return (" and " if isinstance(mask, Conjunction) else " or ").join(members)
     words = [type(mask).__name__.lower()]
     words += [f"{name} {getattr(mask, name)}" for name in ("width", "stride") if hasattr(mask, name)]
     if isinstance(mask, Summaries | Fixed):

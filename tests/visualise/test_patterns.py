@@ -70,8 +70,28 @@ def test_heads_which_see_the_same_are_one_set():
     ]
 
 
+BOTH = PerHead(4, [banded(3), fixed(4, 1)])
+
+
 @pytest.mark.parametrize(
-    "mask", [causal() & ~banded(2), banded(2) | strided(5), causal() & PerHead(4, [banded(3), fixed(4, 1)])]
+    ("mask", "names"),
+    [
+        (causal() & BOTH, ["causal and banded, width 3", "causal and fixed, stride 4, cell 3"]),
+        (BOTH | strided(5), ["banded, width 3 or strided, stride 5", "fixed, stride 4, cell 3 or strided, stride 5"]),
+        (~BOTH, ["not banded, width 3", "not fixed, stride 4, cell 3"]),
+        (causal() & ~BOTH, ["causal and (not banded, width 3)", "causal and (not fixed, stride 4, cell 3)"]),
+    ],
+)
+def test_each_head_of_what_is_made_of_a_pattern_for_each_is_named(mask, names):
+    assert list(sets_of(mask, 12)) == [f"heads 0, 1: {names[0]}", f"heads 2, 3: {names[1]}"]
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *(causal() & ~banded(2), banded(2) | strided(5), causal() & BOTH),
+        *(BOTH | strided(5), ~BOTH, causal() & (~BOTH | PerHead(4, [strided(3), banded(1)]))),
+    ],
 )
 def test_any_mask_can_be_drawn(mask):
     sets = sets_of(mask, 12)
