@@ -14,6 +14,7 @@ from regard.attention.packing import Packed
 from regard.data.inputs import Examples, Inputs, Integers, frame_texts
 from regard.decoding.loaded import Loaded
 from regard.decoding.threads import side_by_side
+from regard.layers.dropout import without_dropout
 from regard.models.saved import kind_of, load_model, model_folder, require_reading, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
@@ -108,8 +109,6 @@ class PackedReader(Loaded):
             compute: one result an input, from packed inputs and the segments of their tokens.
             progress: called with the number of inputs which are done.
         """
-        training = self.model.training
-        self.model.eval()
         device, done = self.device, 0
         found: dict[int, Result] = {}
 
@@ -119,16 +118,14 @@ class PackedReader(Loaded):
             with torch.inference_mode():
                 return compute(text.to(device), segments.to(device))
 
-        try:
-            threads = torch.get_num_threads() if device.type == "cpu" else 1
-            batches = list(_batches(inputs.lengths, BATCH, threads))
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        batches = list(_batches(inputs.lengths, BATCH, threads))
+        with without_dropout(self.model):
             for chosen, results in zip(batches, side_by_side(work, batches, threads), strict=True):
                 found |= zip(chosen.tolist(), results, strict=True)
                 done += len(chosen)
                 if progress is not None:
                     progress(done)
-        finally:
-            self.model.train(training)
         return [found[place] for place in range(len(inputs))]
 
     def scores(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:

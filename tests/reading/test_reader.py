@@ -42,6 +42,23 @@ def test_a_pair_is_no_text_of_both(reader):
     assert one.probabilities != other.probabilities
 
 
+def test_reading_drops_nothing_and_leaves_the_model_in_training(reader):
+    wanted = reader.embed(TEXTS)
+
+    def stops(done: int) -> None:
+        """As somebody who presses Ctrl-C."""
+        raise KeyboardInterrupt
+
+    reader.model.train()
+    try:
+        assert_close(reader.embed(TEXTS), wanted)
+        with pytest.raises(KeyboardInterrupt):
+            reader.scores(reader.frame(TEXTS)[0], stops)
+        assert all(module.training for module in reader.model.modules())
+    finally:
+        reader.model.eval()
+
+
 def test_no_text_gives_no_answer(reader):
     assert reader.predict([]) == []
     assert reader.embed([]).shape == (0, 32)
