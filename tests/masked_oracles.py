@@ -14,7 +14,7 @@ from regard.attention.packing import Packed
 from regard.models import MODELS
 from regard.models.google import GOOGLE_LAYOUTS
 from regard.models.heads import MaskedWordsAndPair
-from regard.models.saved import fill
+from regard.models.parameters import fill
 
 ORACLES = Path(__file__).parent / "oracles"
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}

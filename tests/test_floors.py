@@ -21,21 +21,32 @@ FLOORS = [
 ]
 SIDEWAYS = {("text", "storage"), ("reading", "decoding")}  # the only edges within a floor
 MODELS_BY_NAME = {  # floors above know models by their protocols, but for these files
-    "compare/comparison.py": {"regard.models.saved"},
-    "compare/contestants.py": {"regard.models", "regard.models.saved"},
-    "compare/running.py": {"regard.models.saved"},
-    "reading/directory.py": {"regard.models.saved"},
-    "decoding/translator.py": {"regard.models.saved"},
-    "decoding/writer.py": {"regard.models.saved"},
-    "reading/packed.py": {"regard.models.saved"},
-    "training/finetuning.py": {"regard.models", "regard.models.heads", "regard.models.saved"},
-    "training/loop.py": {"regard.models.saved"},
-    "training/plan.py": {"regard.models", "regard.models.saved"},
-    "training/language.py": {"regard.models.saved"},
-    "training/planning.py": {"regard.models.heads", "regard.models.saved"},
-    "training/pretraining.py": {"regard.models", "regard.models.heads", "regard.models.saved"},
-    "training/run.py": {"regard.models.saved"},
-    "training/translation.py": {"regard.models.saved"},
+    "compare/comparison.py": {"regard.models"},
+    "compare/contestants.py": {"regard.models"},
+    "compare/running.py": {"regard.models.parameters"},
+    "decoding/translator.py": {"regard.models.directory", "regard.models.saved"},
+    "decoding/writer.py": {"regard.models.directory", "regard.models.saved"},
+    "reading/directory.py": {"regard.models", "regard.models.directory"},
+    "reading/packed.py": {"regard.models.directory", "regard.models.heads", "regard.models.saved"},
+    "training/finetuning.py": {
+        "regard.models",
+        "regard.models.heads",
+        "regard.models.parameters",
+        "regard.models.saved",
+    },
+    "training/language.py": {"regard.models"},
+    "training/loop.py": {"regard.models.parameters"},
+    "training/plan.py": {"regard.models"},
+    "training/planning.py": {"regard.models", "regard.models.directory", "regard.models.heads"},
+    "training/pretraining.py": {
+        "regard.models",
+        "regard.models.directory",
+        "regard.models.heads",
+        "regard.models.parameters",
+        "regard.models.saved",
+    },
+    "training/run.py": {"regard.models"},
+    "training/translation.py": {"regard.models"},
 }
 FLOOR = {package: number for number, floor in enumerate(FLOORS) for package in floor}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -57,7 +57,10 @@ def info(
 
     from regard.attention.record import attentions
     from regard.decoding.translator import Translator
-    from regard.models.saved import entry_of, load_model, plain_weights, read_config, read_head
+    from regard.models import entry_of
+    from regard.models.directory import read_config, read_head
+    from regard.models.parameters import plain_weights
+    from regard.models.saved import load_model
     from regard.training.checkpoint import checkpoints, read_state
     from regard.training.run import RUN_FILE, read_run
 

@@ -45,7 +45,8 @@ def evaluate(
 
       regard evaluate runs/reviews test.csv
     """
-    from regard.models.saved import entry_of, read_config
+    from regard.models import entry_of
+    from regard.models.directory import read_config
 
     files = [path for path in folders if not path.is_dir()]
     folders = [path for path in folders if path.is_dir()]
@@ -78,8 +79,8 @@ def _score_translators(
     lengths: Path | None,
     output: Path | None,
     as_json: bool,
-) -> None:
     device: str,
+) -> None:
     """Print the scores of encoder-decoders; the arguments are those of the command."""
     from regard.cli.folders import by_name
     from regard.cli.pairs import read_pairs

@@ -66,7 +66,7 @@ def finetune(
         raise ValueError("say what is tuned, on what and where: --model MODEL --train FILE --out FOLDER")
     from regard.cli.folders import require_free
     from regard.cli.reporting import report_run
-    from regard.models.saved import read_config
+    from regard.models.directory import read_config
     from regard.reading.pretrained import find_model
     from regard.training.loop import train as start
     from regard.training.planning import Wishes, plan_finetuning, source_of

@@ -10,7 +10,7 @@ def require_free(out: Path) -> None:
     Raises:
         ValueError: if one does.
     """
-    from regard.models.saved import CONFIG, WEIGHTS
+    from regard.models.directory import CONFIG, WEIGHTS
     from regard.training.run import RUN_FILE
 
     if not (out / RUN_FILE).is_file() and ((out / CONFIG).is_file() or (out / WEIGHTS).is_file()):

@@ -41,7 +41,7 @@ def glue(
     from regard.data.glue_settings import settings_for
     from regard.evaluate.glue import GlueScores, over_seeds
     from regard.evaluate.glue_files import write_submission
-    from regard.models.saved import read_config
+    from regard.models.directory import read_config
     from regard.reading.pretrained import PACKAGES, find_model
     from regard.storage.names import require
 

@@ -15,7 +15,7 @@ from regard.data.rows import SkippedExamples
 from regard.evaluate.assessment import assess
 from regard.evaluate.curves import SMOOTHED, smoothed
 from regard.evaluate.metrics import spelled
-from regard.models.saved import plain_weights
+from regard.models.parameters import plain_weights
 from regard.reading.preparing import SPANS, Prepared, form_of, prepare
 from regard.reading.reader import Reader
 from regard.storage.weights import read_tensors

@@ -10,7 +10,7 @@ import tomli_w
 
 from regard.data.benchmarks import GluePart
 from regard.data.glue import GLUE_TASKS
-from regard.models.saved import entry_of
+from regard.models import entry_of
 from regard.storage.configuration import configured
 from regard.storage.files import written_whole
 from regard.training.budget import Budget

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from regard.compare.comparison import DATA, Comparison, require_alike, shared_by
-from regard.models import MODELS
-from regard.models.saved import entry_of
+from regard.models import MODELS, entry_of
 from regard.recipes import comparisons, recipes
 from regard.storage.names import did_you_mean
 from regard.training.plan import Say

@@ -19,7 +19,7 @@ from typing import Self
 
 from regard.compare.comparison import COMPARISON, Comparison, folder_name
 from regard.compare.measuring import YARDSTICKS, Length, Yardstick
-from regard.models.saved import plain_weights
+from regard.models.parameters import plain_weights
 from regard.storage.files import written_whole
 from regard.training.checkpoint import checkpoints
 from regard.training.log import MEASURES, Part, read_measures

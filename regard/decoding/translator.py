@@ -18,7 +18,8 @@ from regard.decoding.loaded import Loaded
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
 from regard.layers.dropout import without_dropout
-from regard.models.saved import load_model, require_reading, save_model
+from regard.models.directory import require_reading
+from regard.models.saved import load_model, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
 

@@ -14,7 +14,8 @@ from regard.decoding.loaded import Loaded
 from regard.decoding.sample import Sampling
 from regard.layers.dropout import without_dropout
 from regard.layers.state import Hypotheses
-from regard.models.saved import load_model, require_reading, save_model
+from regard.models.directory import require_reading
+from regard.models.saved import load_model, save_model
 from regard.text.tokenizer import Tokenizer
 
 TOKENIZER = "tokenizer.json"

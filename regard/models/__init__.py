@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from regard.models.albert import ALBERT, ALBERT_SIZES, ALBERTConfig
 from regard.models.bert import BERT, BERT_SIZES, BERTConfig
 from regard.models.encoder_decoder import (
@@ -25,6 +27,7 @@ from regard.models.sparse_transformer import (
 from regard.models.transformer import TRANSFORMER_SIZES, PreNormTransformer, Transformer, TransformerConfig
 from regard.models.transformer_xl import TRANSFORMER_XL_SIZES, TransformerXL, TransformerXLConfig
 from regard.models.xlnet import XLNET_SIZES, XLNet, XLNetConfig
+from regard.storage.names import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -55,4 +58,24 @@ MODELS: dict[str, Entry] = {
     "transformer-xl": Entry(TransformerXL, TransformerXLConfig, TRANSFORMER_XL_SIZES, "text"),
 }
 
-__all__ = ["MODELS", "Entry"]
+
+def entry_of(name: str) -> Entry:
+    """The registry's entry of this name.
+
+    Raises:
+        ValueError: if there is none; names the nearest.
+    """
+    if name not in MODELS:
+        raise ValueError(f"no model is called {name!r}; there are {', '.join(MODELS)}{did_you_mean(name, MODELS)}")
+    return MODELS[name]
+
+
+def name_of(model: nn.Module) -> str:
+    """The registry's name of a model."""
+    for name, entry in MODELS.items():
+        if type(model) is entry.model:
+            return name
+    raise ValueError(f"{type(model).__name__} is not a model of the library")
+
+
+__all__ = ["MODELS", "Entry", "entry_of", "name_of"]

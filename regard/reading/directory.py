@@ -4,7 +4,8 @@ from pathlib import Path
 
 from regard.decoding.translator import Translator
 from regard.decoding.writer import Writer
-from regard.models.saved import entry_of, read_config
+from regard.models import entry_of
+from regard.models.directory import read_config
 from regard.reading.reader import Reader
 
 Trained = Translator | Writer | Reader

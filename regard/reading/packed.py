@@ -15,7 +15,9 @@ from regard.data.inputs import Examples, Inputs, Integers, frame_texts
 from regard.decoding.loaded import Loaded
 from regard.decoding.threads import side_by_side
 from regard.layers.dropout import without_dropout
-from regard.models.saved import kind_of, load_model, model_folder, require_reading, save_model
+from regard.models.directory import model_folder, require_reading
+from regard.models.heads import kind_of
+from regard.models.saved import load_model, save_model
 from regard.storage.files import written_whole
 from regard.text.tokenizer import Tokenizer
 

@@ -19,9 +19,10 @@ from regard.data.splits import split
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess, measured
-from regard.models import MODELS
+from regard.models import MODELS, entry_of
 from regard.models.heads import HEADS
-from regard.models.saved import entry_of, fill, load_encoder, plain_weights
+from regard.models.parameters import fill, plain_weights
+from regard.models.saved import load_encoder
 from regard.objectives.labels import LABELS, labels_of
 from regard.reading.packed import TOKENIZER
 from regard.reading.preparing import SPANS, Form, Prepared, prepare

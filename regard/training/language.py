@@ -16,7 +16,7 @@ from regard.data.text_store import TextStore
 from regard.data.windows import Segments, Stretches, Windows
 from regard.decoding.writer import Writer
 from regard.evaluate.likelihood import Reading, likelihood
-from regard.models.saved import entry_of
+from regard.models import entry_of
 from regard.objectives.next_token import NextToken
 from regard.objectives.segments import NextTokenOfSegments
 from regard.storage.names import require

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.layers.linear import has_bfloat16_products
-from regard.models.saved import fill, plain_weights
+from regard.models.parameters import fill, plain_weights
 from regard.objectives.loss import Memory
 from regard.training.checkpoint import (
     MODEL,

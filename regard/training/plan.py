@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from regard.data.loading import Cursor
-from regard.models import MODELS
-from regard.models.saved import entry_of
+from regard.models import MODELS, entry_of
 from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.tokenizer import KINDS, Tokenizer

@@ -14,8 +14,9 @@ from regard.data.splits import leak, split
 from regard.data.squad_windows import SkippedQuestions, all_windows
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
+from regard.models import MODELS
+from regard.models.directory import read_config
 from regard.models.heads import HEADS
-from regard.models.saved import MODELS, read_config
 from regard.reading.preparing import SPANS
 from regard.storage.configuration import configured
 from regard.storage.names import require

@@ -23,17 +23,11 @@ from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import SentenceStore
 from regard.data.sentences import DIVISIONS
 from regard.data.sources import located
-from regard.models import MODELS
+from regard.models import MODELS, entry_of
+from regard.models.directory import read_config, read_head
 from regard.models.heads import HEADS
-from regard.models.saved import (
-    entry_of,
-    fill,
-    load_encoder,
-    load_model,
-    plain_weights,
-    read_config,
-    read_head,
-)
+from regard.models.parameters import fill, plain_weights
+from regard.models.saved import load_encoder, load_model
 from regard.objectives.loss import Memory
 from regard.objectives.masked_words import MaskedWords
 from regard.objectives.permuted_words import PermutedWords

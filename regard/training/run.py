@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 
-from regard.models.saved import entry_of
+from regard.models import entry_of
 from regard.objectives.labels import LABELS
 from regard.recipes import recipes
 from regard.storage.configuration import configured

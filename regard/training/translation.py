@@ -22,7 +22,7 @@ from regard.data.sources import located
 from regard.decoding.translator import Translator, load_tokenizers, save_tokenizers
 from regard.evaluate.bleu import bleu
 from regard.evaluate.scores import exact_match
-from regard.models.saved import entry_of
+from regard.models import entry_of
 from regard.objectives.translation import Translation
 from regard.text.tokenizer import Tokenizer
 from regard.training.plan import Plan, Say, Task, Text, configuration

@@ -202,7 +202,8 @@ def test_what_cannot_be_measured_is_counted_where_that_is_asked_for(tmp_path, re
 def test_head_only_leaves_the_encoder_as_it_was(tmp_path, bert, reviews):
     import torch
 
-    from regard.models.saved import load_model, plain_weights
+    from regard.models.parameters import plain_weights
+    from regard.models.saved import load_model
 
     result = run(
         "finetune", "--model", bert, "--train", reviews / "train.csv", "--out", tmp_path, "--head-only", *QUICK

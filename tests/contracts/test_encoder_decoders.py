@@ -10,9 +10,9 @@ from torch.testing import assert_close
 
 from regard.attention.packing import Packed
 from regard.layers.state import Hypotheses
-from regard.models import MODELS
+from regard.models import MODELS, name_of
 from regard.models.protocols import TranslationModel
-from regard.models.saved import load_model, name_of, save_model
+from regard.models.saved import load_model, save_model
 from regard.objectives.translation import Translation
 from regard.storage.configuration import configured
 

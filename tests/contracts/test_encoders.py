@@ -13,9 +13,9 @@ from regard.attention.attend import kernel
 from regard.attention.packing import Packed
 from regard.attention.record import attentions, recording, without_heads
 from regard.layers.rounded import round_weights
-from regard.models import MODELS
+from regard.models import MODELS, name_of
 from regard.models.protocols import Encoder
-from regard.models.saved import load_encoder, load_model, name_of, save_model
+from regard.models.saved import load_encoder, load_model, save_model
 from regard.storage.configuration import configured
 
 pytestmark = pytest.mark.parametrize("name", READING)

@@ -11,7 +11,8 @@ from tiny import sentences, tiny
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
-from regard.models.saved import load_model, read_config, save_model
+from regard.models.directory import read_config
+from regard.models.saved import load_model, save_model
 from regard.storage.weights import read_tensors, write_tensors
 
 transformers = pytest.importorskip("transformers")

@@ -14,9 +14,11 @@ from torch.testing import assert_close
 from regard.attention.packing import Packed
 from regard.attention.record import recording
 from regard.layers.positions import distances
+from regard.models.directory import read_config
 from regard.models.heads import HEADS, kind_of
 from regard.models.hugging_face_encoders import ENCODER_LAYOUTS
-from regard.models.saved import fill, load_encoder, load_model, read_config, save_model
+from regard.models.parameters import fill
+from regard.models.saved import load_encoder, load_model, save_model
 from regard.objectives.labels import ConditionalSpans
 from regard.storage.weights import read_tensors, write_tensors
 

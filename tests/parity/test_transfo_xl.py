@@ -12,7 +12,8 @@ from torch.testing import assert_close
 
 from regard.attention.masks import banded
 from regard.attention.packing import Packed
-from regard.models.saved import load_model, read_config, save_model
+from regard.models.directory import read_config
+from regard.models.saved import load_model, save_model
 from regard.storage.weights import read_tensors, write_tensors
 
 ORACLES = Path(__file__).parent.parent / "oracles"

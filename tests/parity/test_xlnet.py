@@ -19,7 +19,7 @@ from regard.attention.record import recording
 from regard.layers.positions import distances
 from regard.models.google import GOOGLE_LAYOUTS
 from regard.models.heads import PermutedWords
-from regard.models.saved import fill
+from regard.models.parameters import fill
 from regard.models.xlnet import XLNet, XLNetConfig
 
 ORACLES = Path(__file__).parent.parent / "oracles"

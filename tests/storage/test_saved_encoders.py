@@ -13,8 +13,9 @@ from tiny import READING, headed, inputs, tiny
 from torch import Tensor
 from torch.testing import assert_close
 
+from regard.models.directory import model_folder, read_config, read_head
 from regard.models.heads import HEADS, kind_of
-from regard.models.saved import load_encoder, load_model, model_folder, read_config, read_head, save_model
+from regard.models.saved import load_encoder, load_model, save_model
 from regard.storage.weights import read_tensors
 
 ORACLES = Path(__file__).parent.parent / "oracles"

@@ -7,7 +7,10 @@ import pytest
 import torch
 from tiny import tiny
 
-from regard.models.saved import entry_of, fill, load_model, read_config, save_model
+from regard.models import entry_of
+from regard.models.directory import read_config
+from regard.models.parameters import fill
+from regard.models.saved import load_model, save_model
 from regard.models.transformer import TransformerConfig
 from regard.storage.weights import read_tensors, write_tensors
 

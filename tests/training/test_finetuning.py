@@ -14,7 +14,8 @@ from torch.testing import assert_close
 
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
-from regard.models.saved import load_model, plain_weights
+from regard.models.parameters import plain_weights
+from regard.models.saved import load_model
 from regard.reading.reader import Reader
 from regard.training.finetuning import FineTuningPlan, FineTuningTask
 from regard.training.loop import Interrupted, train

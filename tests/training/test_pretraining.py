@@ -6,7 +6,8 @@ import pytest
 from small_encoders import BAD, GOOD, THINGS, save_reader, tokenizer
 from small_runs import outcome
 
-from regard.models.saved import load_model, plain_weights
+from regard.models.parameters import plain_weights
+from regard.models.saved import load_model
 from regard.reading.reader import Reader
 from regard.training.loop import train
 from regard.training.run import build_run, read_run
