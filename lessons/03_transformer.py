@@ -111,7 +111,10 @@ tell(
     """
 )
 source(
-    HeadProjections.split, HeadProjections.merge, MultiHeadAttention.forward
+    HeadProjections.split,
+    HeadProjections.project,
+    HeadProjections.merge,
+    MultiHeadAttention.forward,
 )
 
 # %%

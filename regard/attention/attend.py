@@ -58,14 +58,14 @@ def attend(
     Args:
         query: [B, H, T, K].
         key: [B, H, S, K].
-        value: [B, H, S, K].
+        value: [B, H, S, K], where K need not be that of queries and keys.
         mask: which keys each query may see; None means all.
         bias: added to the scaled scores, broadcastable to [B, H, T, S].
         scale: of the scores QK', where it is not 1/sqrt(K).
         dropout: probability of dropping an attention weight.
         record: a list to which the weights [B, H, T, S] are appended; the reference kernel computes them.
 
-    Returns: [B, H, T, K]. A query which may see no key gets zeros, in each kernel.
+    Returns: [B, H, T, K] with the K of values. A query which may see no key gets zeros, in each kernel.
 
     Raises:
         ValueError: if weights are to be dropped by "flex", which cannot.
@@ -141,7 +141,7 @@ _LONG = 1024
 def _patterned(query, key, value, pattern, scale, dropout):
     """One pattern of the same T positions; a causal one leaves out as much in torch's own kernel."""
     is_long = query.shape[-2] >= _LONG and type(pattern) is not Causal
-    if _kernel == "flex" or (is_long and not dropout and takes(query)):
+    if _kernel == "flex" or (is_long and not dropout and takes(query, value)):
         return patterned(query, key, value, pattern, scale)
     return sparse(query, key, value, pattern, scale, dropout)
 
@@ -149,8 +149,8 @@ def _patterned(query, key, value, pattern, scale, dropout):
 def _variable_length(query, key, value, packed, pattern, scale, dropout):
     """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
     is_plain = pattern is None or type(pattern) is Causal
-    is_half = query.dtype in (torch.float16, torch.bfloat16)
-    if _kernel == "fastest" and query.is_cuda and is_plain and dropout == 0.0 and is_half:
+    is_taken = query.dtype in (torch.float16, torch.bfloat16) and query.shape[-1] == value.shape[-1]
+    if _kernel == "fastest" and query.is_cuda and is_plain and dropout == 0.0 and is_taken:
         return _flash_variable_length(query, key, value, packed, pattern is not None, scale)
     blocks = packed.few_blocks if query.is_cuda else packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
@@ -189,7 +189,7 @@ def _block(query, key, value, group, pattern, scale, dropout):
 
 
 def _flash_variable_length(query, key, value, packed, causal, scale):
-    """The GPU's own kernel for packed sequences."""
+    """The GPU's own kernel for packed sequences, in half precision and of one width of heads."""
     from torch.nn.attention.varlen import varlen_attn
 
     def boundaries(lengths):

@@ -50,9 +50,9 @@ def patterned(query: Tensor, key: Tensor, value: Tensor, pattern: Pattern, scale
     return _results(result, pattern)[:, :, :length]
 
 
-def takes(query: Tensor) -> bool:
-    """Whether the compiled kernel is there for such queries: on a GPU, heads of 16 values or more, no float64."""
-    return query.is_cuda and query.shape[-1] >= 16 and query.dtype is not torch.float64
+def takes(query: Tensor, value: Tensor) -> bool:
+    """Whether the compiled kernel is there for such heads: on a GPU, 16 values wide or more, no float64."""
+    return query.is_cuda and min(query.shape[-1], value.shape[-1]) >= 16 and query.dtype is not torch.float64
 
 
 def _whole(x: Tensor, pattern: Pattern) -> Tensor:

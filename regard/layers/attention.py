@@ -29,39 +29,65 @@ class Source:
 
 
 class HeadProjections(Attention):
-    """What multi-head attentions share: projections into H heads, and back (Vaswani et al. 2017, section 3.2.2)."""
+    """What multi-head attentions share: projections into H heads, and back (Vaswani et al. 2017, section 3.2.2).
+
+    Args:
+        width: D, which values have over all heads, as has what comes in and what goes out.
+        heads: H.
+        key_width: of queries, and of keys, over all heads; without, it is the width.
+        dropout: probability of dropping an attention weight.
+        bias: whether something is added to each product.
+
+    Raises:
+        ValueError: if heads do not share out one of the widths evenly, or the dropout is no rate.
+    """
 
     scale: float | None = None  # of scores, where it is not 1/sqrt(K)
 
-    def __init__(self, width: int, heads: int, *, dropout: float = 0.0, bias: bool = True):
+    def __init__(
+        self, width: int, heads: int, *, key_width: int | None = None, dropout: float = 0.0, bias: bool = True
+    ):
         super().__init__()
         require_rate("a rate of dropout", dropout)
-        if heads < 1 or width % heads:
-            raise ValueError(f"width must be a multiple of heads, got width={width} and heads={heads}")
+        key_width = width if key_width is None else key_width
+        for name, value in (("width", width), ("key_width", key_width)):
+            if heads < 1 or value < heads or value % heads:
+                raise ValueError(f"{name} must be a multiple of heads, got {name}={value} and heads={heads}")
         self.width, self.heads, self.dropout = width, heads, dropout
-        self.projection = Linear(width, 3 * width, bias)  # query, key and value, one under the other: W^Q, W^K, W^V
+        self.widths = key_width, key_width, width  # of query, key and value
+        self.projection = Linear(width, sum(self.widths), bias)  # one under the other: W^Q, W^K, W^V
         self.output = Linear(width, width, bias)  # W^O
 
     def split(self, x: Tensor) -> Tensor:
-        """[B, T, n * D] -> [B, n * H, T, K]."""
-        return x.reshape(*x.shape[:-1], -1, self.width // self.heads).transpose(1, 2)
+        """[B, T, H * K] -> [B, H, T, K]."""
+        B, T, _ = x.shape
+        return x.view(B, T, self.heads, -1).transpose(1, 2)
 
     def merge(self, x: Tensor) -> Tensor:
         """[B, H, T, K] -> [B, T, D]."""
         return x.transpose(1, 2).flatten(2)
 
-    def project(self, x: Tensor, first: int, last: int) -> Tensor:
-        """Parts `first` up to `last` of query, key and value (0, 1, 2), as heads [B, n * H, T, K]."""
-        if not isinstance(self.projection, nn.Linear):  # its weights are rounded, and in one piece
-            return self.split(self.projection(x))[:, first * self.heads : last * self.heads]
-        rows = slice(first * self.width, last * self.width)
-        bias = None if self.projection.bias is None else self.projection.bias[rows]
-        return self.split(product(x, self.projection.weight[rows], bias))
+    def project(self, x: Tensor) -> list[Tensor]:
+        """Query, key and value of x [B, T, D], as heads [B, H, T, K] each."""
+        return [self.split(part) for part in self.projection(x).split_with_sizes(self.widths, -1)]
+
+    def queries(self, x: Tensor) -> Tensor:
+        """Queries alone of x [B, T, D], as heads [B, H, T, K]."""
+        return self._parts(x, 0, 1)[0]
 
     def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values [B, H, S, K] of `context` [B, S, D]."""
-        key, value = self.project(context, 1, 3).chunk(2, 1)
+        key, value = self._parts(context, 1, 3)
         return key, value
+
+    def _parts(self, x: Tensor, first: int, last: int) -> list[Tensor]:
+        """Parts `first` up to `last` of query, key and value (0, 1, 2), as heads [B, H, T, K] each."""
+        if not isinstance(self.projection, nn.Linear):  # its weights are rounded, and in one piece
+            return self.project(x)[first:last]
+        rows = slice(sum(self.widths[:first]), sum(self.widths[:last]))
+        bias = None if self.projection.bias is None else self.projection.bias[rows]
+        parts = product(x, self.projection.weight[rows], bias).split_with_sizes(self.widths[first:last], -1)
+        return [self.split(part) for part in parts]
 
     def attend(
         self,
@@ -108,8 +134,8 @@ class MultiHeadAttention(HeadProjections):
         for, x [1, R, D] holds them, and `context` [1, N, D] all.
         """
         if context is not None:
-            return self.attend(self.project(x, 0, 1), *self.keys_and_values(context), mask)
-        query, key, value = self.split(self.projection(x)).chunk(3, 1)
+            return self.attend(self.queries(x), *self.keys_and_values(context), mask)
+        query, key, value = self.project(x)
         if cache is None:
             return self.attend(query, key, value, mask)
         key, value = cache.write(key[0].transpose(0, 1), value[0].transpose(0, 1))
@@ -121,7 +147,7 @@ class SourceAttention(HeadProjections):
 
     def forward(self, x: Tensor, source: Source) -> Tensor:
         """x [B, T, D], or rows [1, R, D] of `source.hypotheses`, attends to the source."""
-        return self.attend(self.project(x, 0, 1), source.key, source.value, source.mask, source.hypotheses)
+        return self.attend(self.queries(x), source.key, source.value, source.mask, source.hypotheses)
 
 
 class RelativeAttention(HeadProjections):
@@ -145,7 +171,7 @@ class RelativeAttention(HeadProjections):
 
         The mask must be causal: what lies ahead has no distance.
         """
-        query, scale = self.project(x, 0, 1), (self.width // self.heads) ** -0.5
+        query, scale = self.queries(x), (self.width // self.heads) ** -0.5
         if isinstance(past, Segment):
             key, value = self.keys_and_values(torch.cat([past.memory, x], 1))
             by_distance = (query + self.distance_bias[:, None]) @ self.distance_keys(past.distances).mT

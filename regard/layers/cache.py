@@ -30,7 +30,7 @@ class Slots:
 
 
 class KeyValueCache:
-    """Keys and values of the positions of B sentences, [B, H, P, K] each.
+    """Keys and values of the positions of B sentences, [B, H, P, K] each, where each has a K of its own.
 
     Changes are made where the memory lies, as long as nobody else does; a cache whose past was left alone can still be
     gone on from, in memory of its own, and one which lost something says so.
@@ -95,12 +95,11 @@ class KeyValueCache:
         key, value = self.held()
         memory = self._memory
         assert memory is not None
-        rows, heads, places, width = memory.key.shape
+        rows, _, places, _ = memory.key.shape
         if memory.turn != self._turn or sentences > rows or length > places:
             rows = rows if sentences <= rows else max(sentences, 2 * rows)
             places = places if length <= places else max(length, 2 * places, _ROOM)
-            room = rows, heads, places, width
-            memory = _Memory(key.new_empty(room), value.new_empty(room))
+            memory = _Memory.room(rows, places, key, value)
             for new, old in ((memory.key, key), (memory.value, value)):
                 new[: self.sentences, :, : self.length] = old
         return memory
@@ -124,11 +123,10 @@ class WritingCache(KeyValueCache):
         Raises:
             RuntimeError: if something of what this cache held has been written over.
         """
-        slots, (_, heads, width) = self.slots, key.shape
+        slots = self.slots
         if self._memory is None:
             self.sentences = slots.hypotheses.sentences
-            nothing = self.sentences, heads, 0, width
-            self._memory = _Memory(key.new_empty(nothing), value.new_empty(nothing))
+            self._memory = _Memory.room(self.sentences, 0, key, value)
         memory = self._own(self.sentences, slots.length)
         if slots.place is not None:
             for mine, new in ((memory.key, key), (memory.value, value)):
@@ -185,6 +183,12 @@ class _Memory:
     value: Tensor
     turn: int = 0  # how often it was written to
     lost: int = -1  # the turn at which something which a cache held was last written over
+
+    @classmethod
+    def room(cls, rows: int, places: int, key: Tensor, value: Tensor) -> "_Memory":
+        """Room for keys and values like these, [R, H, K] or [B, H, P, K]: of as many heads, each as wide."""
+        new_key, new_value = (x.new_empty(rows, x.shape[1], places, x.shape[-1]) for x in (key, value))
+        return cls(new_key, new_value)
 
     def clear(self, sentences: int, first: int, last: int) -> None:
         """Zeros into these places of the first sentences."""

@@ -110,7 +110,7 @@ class SegmentRelativeAttention(HeadProjections):
 
     def forward(self, x: Tensor, *, around: Around, context: Tensor | None = None) -> Tensor:
         """x [B, T, D] attends to `context` [B, S, D], or to itself; a packed row is one of [1, N, D]."""
-        query = self.project(x, 0, 1)
+        query = self.queries(x)
         key, value = self.keys_and_values(x if context is None else context)
         by_distance = [
             self.split(self.distance(way)[None]) for way in around.encoded.view(-1, *around.encoded.shape[-2:])

@@ -156,6 +156,37 @@ def test_gradients_of_the_fastest_kernel_are_those_of_the_formula(case):
             assert_close(got, want, atol=1e-12, rtol=1e-12)
 
 
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_values_may_be_of_another_width_than_queries_and_keys(case):
+    rows, T, S, mask = CASES[case]()
+    heads = 2 if T > N else H
+    query, key, _ = inputs(rows, T, S, heads)
+    tensors = with_gradients([query, key, torch.randn(rows, heads, S, 6, dtype=torch.float64)])
+    wanted = by_hand(*tensors, mask)
+    weight = torch.randn_like(wanted)
+    gradients = torch.autograd.grad((wanted * weight).sum(), tensors)
+    for name, dropout in (("fastest", 0.0), ("reference", 0.0), ("fastest", 1e-9)):  # too small to drop anything
+        with kernel(name):
+            ours = attend(*tensors, mask=mask, dropout=dropout)
+        assert_close(ours, wanted, atol=1e-12, rtol=1e-12)
+        for got, want in zip(torch.autograd.grad((ours * weight).sum(), tensors), gradients, strict=True):
+            assert_close(got, want, atol=1e-12, rtol=1e-12)
+    with kernel("flex"):  # which has no gradients on a processor
+        assert_close(attend(*(x.detach() for x in tensors), mask=mask), wanted, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("queries", [5, 9])  # by plain products, and fused
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_bias_is_added_to_scores_of_another_width_than_values(queries, name):
+    query, key, _ = inputs(B, queries, N)
+    value, bias = (torch.randn(B, H, n, m, dtype=torch.float64) for n, m in ((N, 6), (queries, N)))
+    with kernel(name):
+        ours = attend(query, key, value, mask=causal(), bias=bias)
+    assert_close(ours, by_hand(query, key, value, causal(), bias), atol=1e-12, rtol=1e-12)
+
+
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("shape", [(B, H, 5, N), (H, 5, N), (B, 1, 1, N)], ids=str)
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from regard.attention.masks import causal
 from regard.layers import initialise
 from regard.layers.adaptive import AdaptiveEmbedding, AdaptiveSoftmax
 from regard.layers.attention import AdditiveAttention, MultiHeadAttention, Source, SourceAttention
@@ -141,9 +142,46 @@ def test_source_attention_is_torchs_with_the_same_weights():
     assert_close(ours(x, Source(*ours.keys_and_values(context))), wanted, atol=1e-12, rtol=1e-12)
 
 
+def by_hand(layer, x, context, sees):
+    """Section 3.2.2 head by head: Q and K of one width, V of another; scores by 1/sqrt of a head's width of keys."""
+    keys, width, heads = layer.widths[0], layer.width, layer.heads
+    (query, key, value), biases = (y.split([keys, keys, width]) for y in layer.projection.parameters())
+    query, key = x @ query.T + biases[0], context @ key.T + biases[1]
+    value, results = context @ value.T + biases[2], []
+    for h in range(heads):
+        own, seen = (slice(h * n // heads, (h + 1) * n // heads) for n in (keys, width))
+        powers = (query[..., own] @ key[..., own].mT / math.sqrt(keys // heads)).exp() * sees
+        results.append(powers / powers.sum(-1, keepdim=True) @ value[..., seen])
+    return torch.cat(results, -1) @ layer.output.weight.T + layer.output.bias
+
+
+@pytest.mark.parametrize("key_width", [3, 6, 12, 24])
+def test_queries_and_keys_may_be_of_another_width_than_values(key_width):
+    torch.manual_seed(0)
+    layer = MultiHeadAttention(12, 3, key_width=key_width).double()
+    source = SourceAttention(12, 3, key_width=key_width).double()
+    assert layer.projection.weight.shape == (2 * key_width + 12, 12)
+    x, other = torch.randn(2, 5, 12, dtype=torch.float64), torch.randn(2, 7, 12, dtype=torch.float64)
+    past, weighting = torch.ones(5, 5).tril(), torch.randn_like(x)
+    for of, ours, wanted in (
+        (layer, layer(x), by_hand(layer, x, x, 1)),
+        (layer, layer(x, mask=causal()), by_hand(layer, x, x, past)),
+        (layer, layer(x, context=other), by_hand(layer, x, other, 1)),
+        (source, source(x, Source(*source.keys_and_values(other))), by_hand(source, x, other, 1)),
+    ):
+        assert_close(ours, wanted, atol=1e-12, rtol=1e-12)
+        found, right = (torch.autograd.grad((y * weighting).sum(), [*of.parameters()]) for y in (ours, wanted))
+        for got, want in zip(found, right, strict=True):
+            assert_close(got, want, atol=1e-12, rtol=1e-12)
+
+
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="width must be a multiple of heads, got width=10 and heads=3"):
         MultiHeadAttention(10, 3)
+    for key_width in (10, 2, 0, -3):
+        wanted = f"key_width must be a multiple of heads, got key_width={key_width} and heads=3"
+        with pytest.raises(ValueError, match=wanted):
+            MultiHeadAttention(12, 3, key_width=key_width)
 
 
 def written(cache: KeyValueCache, *, places: list[int], sentences: int, overwrites: bool = False):
