@@ -23,7 +23,7 @@ def tiny_config(name: str, words: int = WORDS, **changes):
     config = MODELS[name].sizes["tiny"]
     vocabularies = {f.name: words for f in dataclasses.fields(config) if f.name.endswith("vocabulary")}
     narrow = {"width": 16, "hidden": 24, "embedding": 12, "alignment": 10, "maxout": 8}
-    narrow |= {"dropout": 0.0, "attention_dropout": 0.0}
+    narrow |= {"key_width": 8, "dropout": 0.0, "attention_dropout": 0.0}
     narrow = {key: value for key, value in narrow.items() if hasattr(config, key)}
     return dataclasses.replace(config, **{**vocabularies, **narrow, **changes})
 

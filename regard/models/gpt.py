@@ -75,15 +75,17 @@ class GPT(nn.Module):
         return nn.Embedding(self.config.context, self.config.width)
 
     def block(self) -> PostNormBlock | PreNormBlock:
-        """One layer: masked self-attention, and a feed-forward of four times the width."""
+        """One layer: masked self-attention, and a feed-forward."""
         c = self.config
-        attention = self.attention()
-        feed_forward = FeedForward(c.width, 4 * c.width, GELU[c.activation])
-        return self.layer(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
+        return self.layer(self.attention(), self.feed_forward(), c.width, dropout=c.dropout, epsilon=EPSILON)
 
     def attention(self) -> MultiHeadAttention:
         """The attention of one layer."""
         return MultiHeadAttention(self.config.width, self.config.heads, dropout=self.config.dropout)
+
+    def feed_forward(self) -> FeedForward:
+        """The feed-forward of one layer, four times as wide inside."""
+        return FeedForward(self.config.width, 4 * self.config.width, GELU[self.config.activation])
 
     def last_norm(self) -> nn.Module:
         """What follows the last block: nothing."""

@@ -23,10 +23,12 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils.checkpoint import checkpoint
 
 from regard.attention.masks import Pattern, PerHead, banded, blocked, causal, fixed, strided, summaries
+from regard.layers.activations import GELU
 from regard.layers.attention import MultiHeadAttention
-from regard.layers.blocks import Stack
+from regard.layers.blocks import FeedForward, Stack
 from regard.layers.initialise import normal
 from regard.layers.linear import Linear
+from regard.layers.sizes import require_sizes
 from regard.models.gpt2 import GPT2, GPT2Config
 from regard.storage.names import require
 
@@ -47,6 +49,8 @@ class SparseTransformerConfig(GPT2Config):
     width: int = 512
     depth: int = 30
     heads: int = 8
+    hidden: int = 0  # width inside of feed-forward layers; 0 is four times the width
+    key_width: int = 0  # of queries, and of keys, over all heads; 0 is the width
     dropout: float = 0.4
     activation: str = "sigmoid"  # section 5.2
     pattern: str = "fixed"
@@ -55,12 +59,22 @@ class SparseTransformerConfig(GPT2Config):
     subblocks: int = 1  # of so many cells each, which heads take in turn, the last of a block first (section 4.3)
     axes: tuple[int, ...] = (96, 128)
 
+    def __post_init__(self):
+        require_sizes(self, hidden=0, key_width=0)
 
-SPARSE_TRANSFORMER_SIZES = {
+
+SPARSE_TRANSFORMER_SIZES = {  # of 95M, 59M and 152M parameters, as the paper counts them too (section 7)
     "enwik8": SparseTransformerConfig(),
-    # the paper's has half the width in its feed-forward layers, queries and keys (section 7.1), and so 59M parameters
     "cifar10": SparseTransformerConfig(
-        context=3072, width=256, depth=128, heads=2, dropout=0.25, pattern="strided over heads", axes=(32, 32, 3)
+        context=3072,
+        width=256,
+        depth=128,
+        heads=2,
+        hidden=512,  # "half-size feedforward network and query-key projections", section 7.1
+        key_width=128,
+        dropout=0.25,
+        pattern="strided over heads",
+        axes=(32, 32, 3),
     ),
     "imagenet64": SparseTransformerConfig(
         context=12288, depth=48, heads=16, dropout=0.01, pattern="strided over heads", axes=(64, 64, 3)
@@ -107,7 +121,13 @@ class SparseTransformer(GPT2):
 
     def attention(self) -> MultiHeadAttention:
         """The attention of one layer, whose weights are not dropped."""
-        return MultiHeadAttention(self.config.width, self.config.heads)
+        c = self.config
+        return MultiHeadAttention(c.width, c.heads, key_width=c.key_width or c.width)
+
+    def feed_forward(self) -> FeedForward:
+        """The feed-forward of one layer."""
+        c = self.config
+        return FeedForward(c.width, c.hidden or 4 * c.width, GELU[c.activation])
 
     def initialise(self) -> None:
         """N(0, 0.125 / sqrt(d_in)), embeddings by width (section 6).

@@ -1,5 +1,9 @@
 """What the Sparse Transformer sees, keeps and computes again."""
 
+import dataclasses
+import json
+import math
+
 import pytest
 import torch
 from tiny import sentences, tiny, tiny_config
@@ -9,7 +13,9 @@ from regard.attention.masks import causal
 from regard.attention.packing import Packed
 from regard.attention.record import recording
 from regard.models import MODELS
-from regard.models.sparse_transformer import PATTERNS
+from regard.models.saved import load_model, save_model
+from regard.models.sparse_transformer import PATTERNS, SPARSE_TRANSFORMER_SIZES, SparseTransformer
+from regard.objectives.next_token import NextToken
 
 EXACT = {"atol": 1e-9, "rtol": 1e-9}
 every_pattern = pytest.mark.parametrize("pattern", PATTERNS)
@@ -75,6 +81,18 @@ def test_cached_is_uncached(pattern):
             scores, state = sparse.step(text[t, None], state)
 
 
+@pytest.mark.parametrize("key_width", [4, 8, 16, 24])  # of heads from a fourth of those of values to more than theirs
+def test_cached_is_uncached_with_keys_of_every_width(key_width):
+    sparse = model("fixed over heads", key_width=key_width, context=96, axes=(8, 12))
+    texts = [torch.tensor(text) for text in sentences(90, 81)]  # longer than the room with which a cache begins
+    whole = [sparse(Packed.of([text])) for text in texts]
+    scores, state = sparse.step(None, sparse.start(Packed.of([texts[0][:13], texts[1][:4]])))
+    for t in range(77):
+        for row, scored, read in zip(scores, whole, (13, 4), strict=True):
+            assert_close(row, scored[read + t - 1], **EXACT)
+        scores, state = sparse.step(torch.stack([texts[0][13 + t], texts[1][4 + t]]), state)
+
+
 @every_pattern
 def test_what_is_computed_again_gives_the_same_gradients(pattern):
     torch.manual_seed(0)
@@ -109,6 +127,45 @@ def test_positions_are_known_by_their_axes():
         assert_close(one.position(torch.tensor([place]))[0], wanted, **EXACT)
 
 
+def test_widths_which_are_not_given_are_those_of_gpt2(tmp_path):
+    sparse, text = tiny("sparse-transformer", dtype=torch.float32, hidden=0, key_width=0), Packed.of(sentences(20))
+    block = sparse.blocks[0]
+    assert block.attention.projection.weight.shape == (3 * 16, 16)
+    assert block.feed_forward.expand.weight.shape == (4 * 16, 16)
+    save_model(sparse, tmp_path)
+    about = json.loads((tmp_path / "config.json").read_text())
+    del about["hidden"], about["key_width"]  # as in directories from before there were these
+    (tmp_path / "config.json").write_text(json.dumps(about))
+    assert torch.equal(load_model(tmp_path).eval()(text), sparse(text))
+
+
+def test_widths_of_its_own_are_saved_and_loaded(tmp_path):
+    sparse, text = tiny("sparse-transformer", dtype=torch.float32, hidden=40, key_width=4), Packed.of(sentences(20))
+    save_model(sparse, tmp_path)
+    loaded = load_model(tmp_path).eval()
+    assert (loaded.config.hidden, loaded.config.key_width) == (40, 4)
+    assert loaded.blocks[0].attention.projection.weight.shape == (4 + 4 + 16, 16)
+    assert loaded.blocks[0].feed_forward.expand.weight.shape == (40, 16)
+    assert torch.equal(loaded(text), sparse(text))
+
+
+def test_a_small_model_of_the_form_for_images_learns_them():
+    torch.manual_seed(0)
+    small = {"context": 48, "width": 32, "hidden": 64, "key_width": 16, "depth": 2, "axes": (4, 4, 3), "stride": 12}
+    of_images = SPARSE_TRANSFORMER_SIZES["cifar10"]
+    sparse = SparseTransformer(dataclasses.replace(of_images, **small, dropout=0.1)).train()
+    images = Packed.of([[200, 30, 90] * 8 + [10, 180, 250] * 8, [60, 60, 60] * 8 + [255, 0, 128] * 8])
+    optimiser, losses = torch.optim.Adam(sparse.parameters(), 0.01), []
+    for _ in range(60):
+        loss = NextToken(sparse)(images)
+        losses.append(float(loss.total.detach()) / loss.tokens)
+        optimiser.zero_grad()
+        (loss.total / loss.tokens).backward()
+        optimiser.step()
+    assert losses[0] == pytest.approx(math.log(256), abs=1e-4)  # its output begins with zeros
+    assert losses[-1] < 0.5
+
+
 def test_it_begins_with_equal_odds():
     one = MODELS["sparse-transformer"].model(tiny_config("sparse-transformer"))
     assert one(Packed.of([[3, 4, 5]])).eq(0).all()
@@ -123,6 +180,7 @@ def test_it_begins_with_equal_odds():
         ({"subblocks": 5}, "a block of 8 cells has no subblock 4 of 2 cells"),
         ({"subblocks": 3}, "4 heads cannot be shared out evenly among 3 patterns"),
         ({"subblocks": 4, "pattern": "fixed over heads"}, "4 heads cannot be shared out evenly among 8 patterns"),
+        ({"key_width": 10}, "key_width must be a multiple of heads, got key_width=10 and heads=4"),
         ({"activation": "relu"}, "activation must be one of exact, tanh, sigmoid, got 'relu'"),
     ],
 )

@@ -74,9 +74,17 @@ def test_attention_of_one_head_is_counted_in_every_kernel(dropout):
         assert found == 6 * 2 * (128 * 128 + 72 * 200) * 8
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_scores_and_sums_are_counted_by_their_own_widths(dropout):
+    query, value = (torch.randn(1, 1, 100, width, requires_grad=True) for width in (8, 24))
+    found = operations(lambda: attend(query, query, value, mask=causal(), dropout=dropout).sum().backward())
+    assert found == 3 * 2 * 100**2 * (8 + 24)
+
+
 def test_what_a_pattern_leaves_out_is_not_counted():
     def of(name, **changes):
         config = {"context": 256, "axes": (16, 16), "stride": 16, "depth": 2, "width": 32, "heads": 4, **changes}
+        config |= {"hidden": 0, "key_width": 0}  # those of GPT-2
         model = MODELS["sparse-transformer"].model(tiny_config("sparse-transformer", 50, pattern=name, **config))
         return operations(lambda: update(NextToken(model), Packed.of(sentences(257, words=50))))
 
