@@ -46,7 +46,7 @@ def evaluate(
       regard evaluate runs/reviews test.csv
     """
     from regard.models import entry_of
-    from regard.models.directory import read_config
+    from regard.models.directory import read_config, require_reading
 
     files = [path for path in folders if not path.is_dir()]
     folders = [path for path in folders if path.is_dir()]
@@ -63,6 +63,8 @@ def evaluate(
             raise ValueError("--source, --target, --lengths and --output are of encoder-decoders")
         assess_readers(folders, str(files[0]) if files else "", columns, skip=skip, as_json=as_json, device=device)
         return
+    for folder in folders:
+        require_reading(folder, "pairs")
     if files or skip or any(columns.values()):
         raise ValueError("a file of examples, its columns and --skip are of encoders; give --source and --target")
     if output is not None and len(folders) > 1:

@@ -59,9 +59,13 @@ def labelled_in(
     """The labelled examples of a file, with labels as the model has them; see `source_in`.
 
     Raises:
-        ValueError: if a row cannot be used, or a label is not one of the model's, and nothing may be skipped.
+        ValueError: if a row cannot be used, or a label is not one of the model's, and nothing may be skipped; or if no
+            example is left.
     """
-    return items_of({"head": head, "labels": labels}, source_in(file, head, run, columns), skipped)
+    items = items_of({"head": head, "labels": labels}, source_in(file, head, run, columns), skipped)
+    if not items:
+        raise ValueError(f"{file} has no example to measure by" + (f"; {skipped}" if skipped else ""))
+    return items
 
 
 def validated_in(run: Run) -> tuple[list[Any], str]:

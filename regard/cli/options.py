@@ -37,7 +37,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(callback=_at_hand, help="cpu, cuda, cuda:1, ...")]
 InBfloat16 = Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")]  # of training
 Skip = Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")]
-Beams = Annotated[int, typer.Option(help="Open hypotheses; 1 is greedy.")]
+Beams = Annotated[int, typer.Option(min=1, help="Open hypotheses; 1 is greedy.")]
 LengthPenalty = Annotated[
     float | None, typer.Option(help="Alpha of Wu et al. 2016, equation 14; without, what was tuned, or 0.6.")
 ]

@@ -37,8 +37,10 @@ def tune(
     from regard.cli.pairs import read_pairs
     from regard.decoding.translator import Translator, save_search
     from regard.evaluate.tuning import PENALTIES, best_of, trials
+    from regard.models.directory import require_reading
 
     penalties = penalty or list(PENALTIES)
+    require_reading(folder, "pairs")
     sources, references, _ = read_pairs([folder], source, target, part="validation")
     translator = Translator.load(folder).to(device)
     console = Console(stderr=True)

@@ -217,8 +217,7 @@ def test_view_draws_a_picture(folder, tmp_path):
         (["translate", "nowhere"], "no model in nowhere"),
         (["info", "nowhere"], "no model in nowhere"),
         (["evaluate", "nowhere"], "no folder and no file nowhere"),
-        (["tune", "nowhere"], "has no run.toml"),
-        (["tune", "nowhere", "--source", "x"], "give both --source and --target"),
+        (["tune", "nowhere"], "no model in nowhere"),
         (["curves", "nowhere"], "nowhere holds no measures.jsonl"),
         (["view", "nowhere"], "give sentences"),
         (["view", "nowhere", "--text", "x", "--out", "page.pdf"], "must end in"),
@@ -230,6 +229,11 @@ def test_a_mistake_is_one_clear_line(arguments, says, tmp_path):
     assert says in result.stderr
     assert "Traceback" not in result.stderr
     assert not any(tmp_path.iterdir()), "a refused command leaves nothing behind"
+
+
+@pytest.mark.parametrize("command", ["tune", "evaluate"])
+def test_sources_need_their_references(folder, command):
+    assert "give both --source and --target" in str(run(command, str(folder), "--source", "x").exception)
 
 
 def test_a_folder_with_a_run_is_not_overwritten(folder):

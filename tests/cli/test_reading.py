@@ -199,6 +199,16 @@ def test_what_cannot_be_measured_is_counted_where_that_is_asked_for(tmp_path, re
     assert f"no folder and no file {tmp_path / 'nowhere.csv'}" in str(missing.exception)
 
 
+def test_a_file_of_which_nothing_is_left_measures_nothing(tmp_path, reviews):
+    (tmp_path / "head.csv").write_text("text,label\n")
+    (tmp_path / "odd.csv").write_text("text,label\ndull,odd\n")
+    for command in ("evaluate", "report"):
+        refused = run(command, reviews / "run", tmp_path / "head.csv")
+        assert str(refused.exception) == f"{tmp_path / 'head.csv'} has no example to measure by"
+    skipped = run("evaluate", reviews / "run", tmp_path / "odd.csv", "--skip")
+    assert "odd.csv has no example to measure by; skipped 1 example: 1 with a label which" in str(skipped.exception)
+
+
 def test_head_only_leaves_the_encoder_as_it_was(tmp_path, bert, reviews):
     import torch
 

@@ -2,16 +2,20 @@
 
 import json
 import math
+import shutil
 
 import pytest
 from test_commands import run
 from tiny import tiny
 
 import regard
+from regard.data.corpus import Corpus
 from regard.decoding.writer import Writer
 from regard.layers.linear import has_bfloat16_products
 from regard.models.saved import save_model
 from regard.text.tokenizer import Tokenizer
+from regard.training.language import LanguagePlan, LanguageText
+from regard.training.run import Run
 
 LETTERS = Tokenizer.train(["abcdefgh"], kind="characters")  # 11 ids, as many as a tiny model knows
 
@@ -140,6 +144,17 @@ def test_mistakes_are_named(folder, text, arguments, says):
     import re
 
     assert re.search(says, str(result.exception))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "tune"])
+def test_a_writer_does_not_translate_and_its_run_names_no_pairs(folder, text, tmp_path, command):
+    corpus = Corpus(str(text))
+    model, settings = {"kind": "gpt2", "size": "tiny"}, LanguageText(kind="characters", vocabulary=0)
+    run_of_it = Run("written", model, corpus, corpus, settings, LanguagePlan(context=8), test=corpus)
+    place = shutil.copytree(folder, tmp_path / "written")
+    run_of_it.save(place)
+    result = run(command, str(place))
+    assert "holds gpt2, a language model, which `regard generate` and `score` use" in str(result.exception)
 
 
 def test_a_translator_does_not_write(tmp_path):
