@@ -157,6 +157,21 @@ def test_a_gpu_counts_long_patterns_from_the_start_of_each_packed_sequence(name)
         assert_close(got.float(), want, atol=3e-2, rtol=3e-2)  # bfloat16 has 8 bits: steps of 0.8 %
 
 
+# by FlexAttention, whose heads of 8 values are refused; and by torch's own kernels
+@pytest.mark.gpu
+@pytest.mark.parametrize("pattern", [causal(), strided(64)], ids=["causal", "strided"])
+@pytest.mark.parametrize("widths", [(32, 64), (64, 32), (8, 32), (32, 8)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.usefixtures("compiled_anew")
+def test_a_gpu_takes_values_of_another_width_than_queries_and_keys(pattern, widths, dtype):
+    (query, key, _), (*_, value) = (inputs(1, 2800, "cuda", dtype, width) for width in widths)
+    exact = [x.detach().float().requires_grad_() for x in (query, key, value)]
+    mask = pattern & documents(torch.tensor([1280, 3, 1500, 17]))
+    ours = results_and_gradients([query, key, value], mask, "fastest")
+    for got, want in zip(ours, results_and_gradients(exact, mask, "reference"), strict=True):
+        assert_close(got.float(), want, atol=3e-2, rtol=3e-2)  # bfloat16 has 8 bits: steps of 0.8 %
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["banded", "strided", "fixed", "summaries"])
 @pytest.mark.usefixtures("compiled_anew")

@@ -116,7 +116,7 @@ def sparse_transformer(axes, width, depth, *, keys, hidden):
     [
         ("enwik8", sparse_transformer((96, 128), 512, 30, keys=512, hidden=2048), 94_949_376, 95),
         ("imagenet64", sparse_transformer((64, 64, 3), 512, 48, keys=512, hidden=2048), 151_644_672, 152),
-        # "half-size feedforward network and query-key projections", section 7.1
+        # feed-forward layers, queries and keys of half the size, section 7.1
         ("cifar10", sparse_transformer((32, 32, 3), 256, 128, keys=128, hidden=512), 59_196_672, 59),
     ],
 )
