@@ -9,6 +9,7 @@ import typer
 from another_device import DEVICE, AnotherDevice
 from small_encoders import save_reader, small_reader, write_reviews
 from tiny import tiny
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 import regard.serving.server
@@ -105,8 +106,11 @@ def test_no_command_keeps_its_model_where_it_was(folder, monkeypatch, command):
 
 
 def test_every_command_which_uses_a_model_takes_a_device():
-    commands = typer.main.get_command(app).commands
-    options = {name: [option for one in command.params for option in one.opts] for name, command in commands.items()}
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    options = {
+        name: [option for one in command.params for option in one.opts] for name, command in group.commands.items()
+    }
     assert sorted(name for name in options if "--device" in options[name]) == sorted(set(EVERY))
 
 
