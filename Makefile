@@ -23,8 +23,8 @@ $(VENV)/developed: $(VENV)/installed
 demo: $(VENV)/installed  ## train RNNsearch and a small Transformer on dates, and look at what they attend to
 	$(BIN)/regard demo --out runs/demo
 
-test: install    ## the test suite
-	$(BIN)/python -m pytest
+test: install    ## the test suite, with a process for each processor, up to four
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: install   ## format, lint and types
 	$(BIN)/ruff format --check .
