@@ -1,6 +1,7 @@
 """`regard answer`, `regard fill` and `regard embed`: what an encoder is asked directly."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,8 @@ def answer(
     from regard.evaluate.squad_files import read_threshold
     from regard.reading.reader import Reader
 
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(f"--threshold must be a finite number, got {threshold}")
     reader, text = Reader.load(folder).to(device), "\n".join(read_lines(context))
     asked = len(reader.tokenizer.encode(question))
     if asked > LONGEST_QUESTION:

@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Beams, Device, LengthPenalty, Skip
+from regard.cli.options import AsJson, Beams, Device, LengthPenalty, Skip, given
+
+OF_PAIRS = ("--source", "--target", "--beams", "--length-penalty", "--lengths", "--output")
+OF_EXAMPLES = ("--text", "--pair", "--label", "--option", "--skip")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
+    context: typer.Context,
     folders: Annotated[
         list[Path], typer.Argument(metavar="DIR... [FILE]", help="Model directories; labelled examples, of an encoder.")
     ],
@@ -55,18 +59,21 @@ def evaluate(
             raise FileNotFoundError(f"no folder and no file {path}")
     if not folders or len(files) > 1:
         raise ValueError("give model directories, and one file of labelled examples at most")
-    columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
+    asked = given(context)
     if all(entry_of(read_config(folder)[0]).reads == "inputs" for folder in folders):
         from regard.cli.assess import assess_readers
 
-        if source is not None or target is not None or lengths is not None or output is not None:
-            raise ValueError("--source, --target, --lengths and --output are of encoder-decoders")
+        if strange := [option for option in asked if option in OF_PAIRS]:
+            raise ValueError(f"of encoder-decoders, not of encoders: {', '.join(strange)}")
+        columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
         assess_readers(folders, str(files[0]) if files else "", columns, skip=skip, as_json=as_json, device=device)
         return
     for folder in folders:
         require_reading(folder, "pairs")
-    if files or skip or any(columns.values()):
-        raise ValueError("a file of examples, its columns and --skip are of encoders; give --source and --target")
+    if strange := [*map(str, files), *(option for option in asked if option in OF_EXAMPLES)]:
+        raise ValueError(
+            f"of encoders, not of encoder-decoders: {', '.join(strange)}; give sentences by --source and --target"
+        )
     if output is not None and len(folders) > 1:
         raise ValueError("--output takes the translations of one model")
     _score_translators(folders, source, target, beams, length_penalty, lengths, output, as_json, device)

@@ -231,6 +231,12 @@ def test_a_mistake_is_one_clear_line(arguments, says, tmp_path):
     assert not any(tmp_path.iterdir()), "a refused command leaves nothing behind"
 
 
+@pytest.mark.parametrize("option", [("--text", "a"), ("--option", "a"), ("--skip",)])
+def test_evaluate_refuses_options_of_encoders(folder, option):
+    said = str(run("evaluate", str(folder), *option).exception)
+    assert f"of encoders, not of encoder-decoders: {option[0]}" in said
+
+
 @pytest.mark.parametrize("command", ["tune", "evaluate"])
 def test_sources_need_their_references(folder, command):
     assert "give both --source and --target" in str(run(command, str(folder), "--source", "x").exception)

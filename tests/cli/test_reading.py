@@ -48,6 +48,12 @@ def test_a_tuned_model_predicts_texts_and_files(tmp_path, reviews):
     assert labels == golds
 
 
+@pytest.mark.parametrize("option", [("--beams", 5), ("--length-penalty", 1), ("--source", "a"), ("--output", "b")])
+def test_evaluation_refuses_options_of_encoder_decoders(reviews, option):
+    refused = run("evaluate", reviews / "run", reviews / "test.csv", *option)
+    assert f"of encoder-decoders, not of encoders: {option[0]}" in str(refused.exception)
+
+
 def test_it_is_evaluated_with_a_table_of_mistakes(reviews):
     report = json.loads(run("evaluate", reviews / "run", reviews / "test.csv", "--json").stdout)["run"]
     assert report["measures"]["accuracy"] == 1.0
@@ -336,3 +342,9 @@ def test_glue_says_where_it_looked(tmp_path, bert):
     assert "no task has its train.tsv" in str(result.exception)
     result = run("glue", "--data", tmp_path, "--model", bert, "--out", tmp_path / "runs", "--tasks", "SST2")
     assert "did you mean 'SST-2'" in str(result.exception)
+
+
+@pytest.mark.parametrize("threshold", ["nan", "inf"])
+def test_a_threshold_is_a_finite_number(reviews, threshold):
+    refused = run("answer", reviews / "run", "Who?", "--context", reviews / "test.csv", "--threshold", threshold)
+    assert f"--threshold must be a finite number, got {threshold}" in str(refused.exception)
