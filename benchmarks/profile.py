@@ -12,7 +12,10 @@ def profile(workload: Workload, *, rows: int = 14) -> str:
     import torch
 
     workload.run(0)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+    everywhere = torch._C._profiler._ExperimentalConfig(profile_all_threads=True)  # batches are computed in threads
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], experimental_config=everywhere
+    ) as profiler:
         workload.run(0)
     events = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
     total = sum(event.self_cpu_time_total for event in events)
