@@ -41,6 +41,7 @@ class LabelledTask:
         examples: of a batch.
         longest: tokens of an input at most.
         measure: by which the best epoch is chosen and contestants are ranked; without, GLUE's first, or accuracy.
+        untrained: whether each contestant is also fine-tuned as it was before it was pre-trained.
     """
 
     path: str
@@ -53,6 +54,7 @@ class LabelledTask:
     examples: int = 32
     longest: int = 128
     measure: str = ""
+    untrained: bool = False
 
     def __post_init__(self):
         if self.glue is not None and (self.validation or self.text or self.pair or self.label):

@@ -1,6 +1,7 @@
 """How contestants are measured: on the way, at the end, and by the length of what they are given."""
 
 import math
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from regard.compare.comparison import Comparison, LabelledTask
 from regard.data.sources import located
@@ -27,7 +30,8 @@ from regard.training.planning import Wishes, plan_finetuning
 from regard.training.run import Run
 
 BEAMS = 5
-FINETUNED = "finetuned"  # folder of a run on labelled examples, inside that of the run before it
+FINETUNED = "finetuned"  # folder of a run on labelled examples, inside that of its encoder
+UNTRAINED = "untrained"  # folder of an encoder as it was before, inside that of its run
 WIDTH = 10  # words of a stretch of lengths of labelled examples
 
 
@@ -170,11 +174,28 @@ class OfReading(Yardstick):
         if self.comparison.finetune is None:
             return Measured(measures)
         more = _finetuned(self.comparison.finetune, run, folder, part)
-        return Measured({**measures, **more.measures}, more.lengths)
+        measures |= more.measures
+        if self.comparison.finetune.untrained:
+            before = _finetuned(self.comparison.finetune, run, _as_begun(task, folder / UNTRAINED), part)
+            measures[f"{self.quality} before pre-training"] = before.measures[self.quality]
+        return Measured(measures, more.lengths)
+
+
+def _as_begun(task: Any, folder: Path) -> Path:
+    """The directory of the model with which a run of pre-training began."""
+    if not folder.is_dir():
+        torch.manual_seed(task.run.plan.seed)
+        model = task.build_model()
+        task.begin(model, lambda text: None)
+        left = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(left, ignore_errors=True)
+        task.trained(model).save(left)
+        left.rename(folder)
+    return folder
 
 
 def _finetuned(labelled: LabelledTask, run: Run, folder: Path, part: Part) -> Measured:
-    """Fine-tune the encoder of a run, or go on with that, and measure the best of its epochs."""
+    """Fine-tune the encoder in a folder, or go on with that, and measure the best of its epochs."""
     place = folder / FINETUNED
     plan = {"examples": labelled.examples, "rate": labelled.rate, "seed": run.plan.seed, "best": labelled.ranks_by}
     wishes = Wishes(labelled.epochs, text={"longest": labelled.longest}, plan={**plan, "precision": run.plan.precision})

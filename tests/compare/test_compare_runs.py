@@ -17,6 +17,7 @@ from regard.compare.measuring import YARDSTICKS
 from regard.compare.presenting import Outcome
 from regard.compare.running import Result, compare
 from regard.data.loading import Cursor
+from regard.models.saved import load_model
 from regard.training.checkpoint import checkpoints, read_state
 from regard.training.loop import Diverged, Interrupted
 from regard.training.run import read_run
@@ -301,8 +302,9 @@ def test_encoders_are_measured_by_what_they_learn_of_labelled_examples(tmp_path)
     (tmp_path / "text").write_text(DOCUMENTS)
     table = write_reviews(tmp_path / "reviews.csv", 60)
     names = ["bert:tiny", "albert:tiny,plan.pairs=order", "xlnet:tiny"]
+    settings = [*READING, "finetune.untrained=true"]
     comparison = read_comparison(
-        names, data=str(tmp_path / "text"), budget="1.5ktokens", finetune=str(table), settings=READING
+        names, data=str(tmp_path / "text"), budget="1.5ktokens", finetune=str(table), settings=settings
     )
     results, yardstick = compare(comparison, tmp_path / "out", silent)
     assert (yardstick.quality, yardstick.is_higher_better) == ("accuracy", True)
@@ -310,6 +312,15 @@ def test_encoders_are_measured_by_what_they_learn_of_labelled_examples(tmp_path)
         assert result.tokens >= 1500  # of whole sequences, not of hidden words alone
         assert 0 <= result.measures["accuracy"] <= 1
         assert result.measures["nats a hidden word"] > 0
+        assert 0 <= result.measures["accuracy before pre-training"] <= 1
+    for place in (tmp_path / "out" / "runs").iterdir():  # each began as a run of this seed begins, and moved from there
+        begun, run = load_model(place / "untrained"), read_run(place / "run.toml")
+        task = run.task(run, place)
+        task.prepare(lambda text: None, keeps=True)
+        torch.manual_seed(run.plan.seed)
+        fresh, pretrained = task.build_model().state_dict(), load_model(place).state_dict()
+        assert all(weight.equal(fresh[name]) for name, weight in begun.state_dict().items())
+        assert not all(weight.equal(pretrained[name]) for name, weight in begun.state_dict().items())
     again, _ = compare(comparison, tmp_path / "out", silent)
     assert again == results
 
