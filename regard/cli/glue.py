@@ -61,6 +61,7 @@ def glue(
         for seed in range(1, seeds + 1):
             place = out / f"{task}-{seed}"
             changes = {"rate": rate or recipe.rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
+            changes |= {"optimiser": recipe.optimiser, "beta2": recipe.beta2, "decay": recipe.decay}
             changes["best"] = GLUE_TASKS[task].metrics[0]
             _trained(place, folder, data, task, recipe, epochs, longest, changes)
             scored[seed - 1] |= _sheets(place, data, task)

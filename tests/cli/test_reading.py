@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from regard.cli.__main__ import app
 from regard.evaluate.glue import SHEETS
+from regard.training.run import read_run
 
 QUICK = ["--longest", "16", "--rate", "0.003", "--set", "plan.optimiser=adamw", "--set", "plan.beta2=0.999"]
 
@@ -335,6 +336,16 @@ def test_glue_prints_its_table_over_seeds_and_runs_nothing_twice(tmp_path, bert)
     assert not (tmp_path / "glue.zip").exists()
     assert not zipfile.is_zipfile(tmp_path / "glue.zip")
     assert "CoLA" in SHEETS
+
+
+def test_glue_trains_by_the_optimiser_of_the_settings(tmp_path, bert):
+    write_glue(tmp_path / "glue", "SST-2", 40)
+    command = ["glue", "--data", tmp_path / "glue", "--model", bert, "--epochs", 1, "--longest", 16]
+    for settings, expected in (("minilm", ("adamw", 0.999)), ("bert", ("bert", 0.0))):
+        result = run(*command, "--settings", settings, "--out", tmp_path / settings)
+        assert result.exit_code == 0, (result.output, result.exception)
+        plan = read_run(tmp_path / settings / "SST-2-1" / "run.toml").plan
+        assert (plan.optimiser, plan.beta2) == expected
 
 
 def test_glue_says_where_it_looked(tmp_path, bert):

@@ -470,6 +470,7 @@ def test_xlnet_on_sts_b_is_as_in_its_readme():
     (settings,) = settings_for("xlnet", "STS-B")
     assert (settings.rate, settings.batch, settings.longest) == (5e-5, 4 * 8, 128)
     assert (settings.steps_for(5749), settings.warmup_for(5749)) == (1200, 120)
+    assert (settings.optimiser, settings.beta2, settings.decay) == ("adamw", 0.999, 0.0)
 
 
 def test_bert_is_given_four_rates_to_choose_from():
