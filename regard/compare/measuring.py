@@ -1,7 +1,6 @@
 """How contestants are measured: on the way, at the end, and by the length of what they are given."""
 
 import math
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -9,8 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from regard.compare.comparison import Comparison, LabelledTask
 from regard.data.sources import located
@@ -23,6 +20,7 @@ from regard.evaluate.scores import score
 from regard.reading.predicting import form_of
 from regard.reading.preparing import prepare
 from regard.reading.reader import Reader
+from regard.storage.folders import folder_whole
 from regard.training.finetuning import read_items
 from regard.training.log import Part
 from regard.training.loop import train
@@ -184,13 +182,8 @@ class OfReading(Yardstick):
 def _as_begun(task: Any, folder: Path) -> Path:
     """The directory of the model with which a run of pre-training began."""
     if not folder.is_dir():
-        torch.manual_seed(task.run.plan.seed)
-        model = task.build_model()
-        task.begin(model, lambda text: None)
-        left = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(left, ignore_errors=True)
-        task.trained(model).save(left)
-        left.rename(folder)
+        with folder_whole(folder) as filled:
+            task.trained(task.begun(lambda text: None)).save(filled)
     return folder
 
 

@@ -21,6 +21,7 @@ from regard.compare.comparison import COMPARISON, Comparison, folder_name
 from regard.compare.measuring import YARDSTICKS, Length, Yardstick
 from regard.models.parameters import plain_weights
 from regard.storage.files import written_whole
+from regard.storage.folders import folder_whole
 from regard.training.checkpoint import checkpoints
 from regard.training.log import MEASURES, Part, read_measures
 from regard.training.loop import Diverged, Interrupted, train
@@ -181,10 +182,8 @@ def _result(run: Run, name: str, place: Path, data: Path, yardstick: Yardstick, 
 def _sharing(run: Run, place: Path, data: Path) -> Run:
     """The run with the tokenizer which all share; the tokenised text is laid into its folder without being copied."""
     if not (place / "data").is_dir():
-        left = place / ".data.partial"
-        shutil.rmtree(left, ignore_errors=True)
-        shutil.copytree(data / "data", left, copy_function=os.link)
-        left.rename(place / "data")
+        with folder_whole(place / "data") as filled:
+            shutil.copytree(data / "data", filled, copy_function=os.link, dirs_exist_ok=True)
     tokenizer = data.resolve() if run.task is TranslationTask else data.resolve() / "tokenizer.json"
     return dataclasses.replace(run, text=dataclasses.replace(run.text, load=str(tokenizer)))
 

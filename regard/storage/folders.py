@@ -20,6 +20,14 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 
 
+@contextmanager
+def folder_whole(folder: Path) -> Iterator[Path]:
+    """A place beside a folder which is not there yet; it becomes that folder if the block ends well."""
+    with _own_place(folder) as place:
+        yield place
+        os.rename(place, folder)
+
+
 def write_folder(folder: str | Path, write: Callable[[Path], dict[str, Any]], fingerprint: str) -> None:
     """Let `write` fill a folder, in place of one which is there, and add the manifest which it gives back.
 

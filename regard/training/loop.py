@@ -106,7 +106,8 @@ def _alone(folder: Path, is_main: bool) -> Iterator[None]:
             if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems have no locks
                 raise
         for left in folder.glob(".*.partial"):
-            left.unlink()
+            if left.is_file():  # of a folder, whoever fills it anew removes what was left
+                left.unlink()
         yield
 
 
@@ -162,14 +163,13 @@ class _Training:
     def build(self) -> None:
         """Model, optimiser and stream of batches, as they were at the last checkpoint."""
         plan, processes = self.run.plan, self.processes
-        torch.manual_seed(plan.seed)
-        model = self.task.build_model()
-        self.names, self.width = list(plain_weights(model)), self.task.build_config().width
-        self.trained = self.task.trained(model)
         if self.last:
+            model = self.task.build_model()
             fill(model, read_part(self.last, MODEL), str(self.last / MODEL))
         else:
-            self.task.begin(model, self.bar.say)
+            model = self.task.begun(self.bar.say)
+        self.names, self.width = list(plain_weights(model)), self.task.build_config().width
+        self.trained = self.task.trained(model)
         self.objective = processes.hold(self.task.objective(model))
         self.optimiser = OPTIMISERS[plan.optimiser](self.task.groups(self.objective), plan.decay, plan.beta2)
         if self.last:

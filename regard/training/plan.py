@@ -231,6 +231,13 @@ class Task(ABC):
     def begin(self, model: nn.Module, say: Say) -> None:  # noqa: B027
         """Give a new run's model the weights which it begins with, where they are not those of `build_model`."""
 
+    def begun(self, say: Say) -> nn.Module:
+        """The model with which a new run of this seed begins."""
+        torch.manual_seed(self.run.plan.seed)
+        model = self.build_model()
+        self.begin(model, say)
+        return model
+
     def groups(self, objective: nn.Module) -> list[dict[str, Any]]:
         """The parameters which are trained, each group with its share of the rate."""
         return [scaled(objective.parameters())]

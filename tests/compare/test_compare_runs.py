@@ -323,6 +323,12 @@ def test_encoders_are_measured_by_what_they_learn_of_labelled_examples(tmp_path)
         assert not all(weight.equal(pretrained[name]) for name, weight in begun.state_dict().items())
     again, _ = compare(comparison, tmp_path / "out", silent)
     assert again == results
+    place = tmp_path / "out" / "runs" / "bert-tiny-1"  # killed while the model with which it began was written
+    (place / "untrained").rename(place / ".untrained.1.partial")
+    (place / "result.json").unlink()
+    after, _ = compare(comparison, tmp_path / "out", silent)
+    assert [one.measures for one in after] == [one.measures for one in results]
+    assert not list(place.glob(".*.partial"))
 
 
 def test_encoders_of_one_kind_are_compared_by_their_loss(tmp_path):
