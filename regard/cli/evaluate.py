@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Beams, Device, LengthPenalty, Skip, given
+from regard.cli.options import AsJson, Beams, Device, LengthPenalty, Skip, given_among
 
-OF_PAIRS = ("--source", "--target", "--beams", "--length-penalty", "--lengths", "--output")
-OF_EXAMPLES = ("--text", "--pair", "--label", "--option", "--skip")
+OF_PAIRS = ("source", "target", "beams", "length_penalty", "lengths", "output")  # options of encoder-decoders alone
+OF_EXAMPLES = ("text", "pair", "label", "options", "skip")  # of encoders alone
 
 
 def register(app: typer.Typer) -> None:
@@ -59,18 +59,17 @@ def evaluate(
             raise FileNotFoundError(f"no folder and no file {path}")
     if not folders or len(files) > 1:
         raise ValueError("give model directories, and one file of labelled examples at most")
-    asked = given(context)
     if all(entry_of(read_config(folder)[0]).reads == "inputs" for folder in folders):
         from regard.cli.assess import assess_readers
 
-        if strange := [option for option in asked if option in OF_PAIRS]:
+        if strange := given_among(context, *OF_PAIRS):
             raise ValueError(f"of encoder-decoders, not of encoders: {', '.join(strange)}")
         columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
         assess_readers(folders, str(files[0]) if files else "", columns, skip=skip, as_json=as_json, device=device)
         return
     for folder in folders:
         require_reading(folder, "pairs")
-    if strange := [*map(str, files), *(option for option in asked if option in OF_EXAMPLES)]:
+    if strange := [*map(str, files), *given_among(context, *OF_EXAMPLES)]:
         raise ValueError(
             f"of encoders, not of encoder-decoders: {', '.join(strange)}; give sentences by --source and --target"
         )

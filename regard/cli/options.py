@@ -60,6 +60,11 @@ def given(context: typer.Context, *apart: str) -> list[str]:
     ]
 
 
+def given_among(context: typer.Context, *names: str) -> list[str]:
+    """Those of some options which stand on the command line; they are called by their parameters."""
+    return given(context, *(str(one.name) for one in context.command.params if one.name not in names))
+
+
 def round_as_asked(model: Rounding, int8: bool, bfloat16: bool) -> None:
     """Round a model's weights as `--int8` or `--bfloat16` say.
 

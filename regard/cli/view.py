@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from regard.cli.options import Beams, Device, Folder, given
+from regard.cli.options import Beams, Device, Folder, given_among
 
 if TYPE_CHECKING:
     from regard.reading.reader import Reader
@@ -136,6 +136,5 @@ def _text_of(context: str) -> str:
 
 def _refuse(context: typer.Context, names: tuple[str, ...], why: str) -> None:
     """Refuse options which mean nothing to a model."""
-    apart = [str(parameter.name) for parameter in context.command.params if parameter.name not in names]
-    if wrong := given(context, *apart):
+    if wrong := given_among(context, *names):
         raise ValueError(f"{', '.join(wrong)} cannot be used here: {why}")

@@ -20,6 +20,7 @@ from regard.training.run import Run, build_run, read_toml
 
 COMPARISON = "comparison.toml"
 DATA = ("train", "validation", "test", "text")  # which all contestants share whole
+OURS = ("budget", "validate_every", "save_every", "patience")  # of plans, which the comparison sets
 # Keys of plans which make the batches, and how models are measured on the way; a contestant's own are `context` and
 # `reading` of language models, which belong to what it is.
 BATCHES = (

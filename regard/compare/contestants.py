@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from regard.compare.comparison import DATA, Comparison, require_alike, shared_by
+from regard.compare.comparison import DATA, OURS, Comparison, require_alike, shared_by
 from regard.models import MODELS, entry_of
 from regard.recipes import comparisons, recipes
 from regard.storage.names import did_you_mean
@@ -30,7 +30,6 @@ KEYS = (
     *DATA,
 )  # of a comparison's file
 PLACES = ("train", "validation", "test")
-OURS = ("budget", "validate_every", "save_every", "patience")  # of plans, which the comparison sets
 POINTS = 10  # measurements on the way, at equal shares of the budget
 LAST = 0.1  # of a text, which is validated on where nobody says on what
 # How architectures are trained which come without a recipe, on data which come without one; by what models read.

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from regard.compare.comparison import Comparison
+from regard.compare.comparison import DATA, OURS, Comparison
 from regard.compare.measuring import Length, Yardstick
 from regard.compare.running import Point, Result
 from regard.compare.verdict import Spread, Verdict, ranking, verdicts
@@ -168,7 +168,7 @@ class Outcome:
         """How it was done."""
         first, plan = self.comparison.first, vars(self.comparison.first.plan)
         shared = self.comparison.shared
-        data = [(part, _in_words(getattr(first, part))) for part in ("train", "validation", "test", "text")]
+        data = [(part, _in_words(getattr(first, part))) for part in DATA]
         batches = [(key, str(plan[key])) for key in shared if key in plan and key != "seed"]
         found = [
             ("Budget", [("each", str(Budget.read(self.comparison.budget))), ("seeds", str(self.comparison.seeds))]),
@@ -181,7 +181,7 @@ class Outcome:
             )
         for name, run in self.comparison.contestants.items():
             own = {f"model.{key}": value for key, value in run.model.items()}
-            own |= {key: value for key, value in _unusual(run.plan).items() if key not in (*shared, *_OURS)}
+            own |= {key: value for key, value in _unusual(run.plan).items() if key not in (*shared, *OURS)}
             found.append((name, [(key, str(value)) for key, value in own.items()]))
         return [*found, ("Machine", list(machine().items()))]
 
@@ -225,7 +225,6 @@ FOOTER = (
     "likely (Welch’s t-test, 95 %). Time is that of updates, without validation. Operations are those of products, "
     "forward and backward, with what is computed again. Thick curves are medians over seeds, faint ones the seeds."
 )
-_OURS = ("budget", "validate_every", "save_every", "seed")  # of plans, which the comparison sets
 
 
 def machine() -> dict[str, str]:

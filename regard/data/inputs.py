@@ -78,13 +78,11 @@ def frame_texts(
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledBatch:
-    """Inputs with what is to be said of them; how many labels there are is the objective's to know."""
+class PackedInputs:
+    """What batches of inputs share: sequences end to end, which go on from none before."""
 
-    text: Packed
-    segments: Tensor  # [N]
-    labels: tuple[Tensor, ...]
-    targets: int  # what a loss is divided by: examples, or words which have tags
+    text: Packed  # what is read
+    segments: Tensor  # of each token, [N]
 
     def __len__(self) -> int:
         return len(self.text)
@@ -95,14 +93,22 @@ class LabelledBatch:
         return False
 
     @property
+    def extent(self) -> int:
+        """Tokens of the sequences."""
+        return len(self.text.tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledBatch(PackedInputs):
+    """Inputs with what is to be said of them; how many labels there are is the objective's to know."""
+
+    labels: tuple[Tensor, ...]
+    targets: int  # what a loss is divided by: examples, or words which have tags
+
+    @property
     def parts(self) -> tuple[Packed | Tensor, ...]:
         """What an objective is given."""
         return self.text, self.segments, *self.labels
-
-    @property
-    def extent(self) -> int:
-        """Tokens of the inputs."""
-        return len(self.text.tokens)
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on `device`."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regard.attention.packing import Packed
+from regard.data.inputs import PackedInputs
 from regard.data.loading import Cursor, Pooled
 from regard.data.masking import Masking
 from regard.data.order import chance, permuted
@@ -26,15 +27,13 @@ BATCHES = 16  # of a pool at least, about, since the last of them is not full
 
 
 @dataclass(frozen=True, eq=False)
-class MaskedBatch:
+class MaskedBatch(PackedInputs):
     """Sequences, packed, of which some tokens are hidden.
 
     Raises:
         ValueError: if the parts do not belong together.
     """
 
-    text: Packed  # what is read
-    segments: Tensor  # of each token, [N]
     positions: Tensor  # of the hidden tokens in the packed row, ascending, [M]
     words: Tensor  # their true ids, [M]
     pair_labels: Tensor | None = None  # what is said of the two texts of each sequence, [B]
@@ -52,14 +51,6 @@ class MaskedBatch:
                 f"{tuple(self.words.shape)} and pair_labels {None if labels is None else tuple(labels.shape)}"
             )
 
-    def __len__(self) -> int:
-        return len(self.text)
-
-    @property
-    def goes_on(self) -> bool:
-        """No masked batch goes on from another."""
-        return False
-
     @property
     def parts(self) -> tuple[Packed | Tensor, ...]:
         """What an objective is given: text, segments, positions, words, and labels of pairs where there are some."""
@@ -70,11 +61,6 @@ class MaskedBatch:
     def targets(self) -> int:
         """Tokens which are predicted: what a loss is divided by."""
         return len(self.positions)
-
-    @property
-    def extent(self) -> int:
-        """Tokens of the sequences."""
-        return len(self.text.tokens)
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""

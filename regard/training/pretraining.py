@@ -23,6 +23,7 @@ from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import SentenceStore
 from regard.data.sentences import DIVISIONS
 from regard.data.sources import located
+from regard.layers.dropout import without_dropout
 from regard.models import MODELS, entry_of
 from regard.models.directory import read_config, read_head
 from regard.models.heads import HEADS
@@ -237,26 +238,22 @@ class PretrainingTask(Task):
 
     def measure(self, trained: Reader, products: AbstractContextManager[None]) -> dict[str, float]:
         """Loss and accuracy on hidden words of the validation text, and on its pairs; the same ones each time."""
-        objective, training = self.objective(trained.model), trained.model.training
-        trained.model.eval()
+        objective = self.objective(trained.model)
         nats, words, right, pairs = 0.0, 0, 0, 0
         memory: Memory = ()
         batches = cast(Batches[Any, Any], self._batches(self.validation))
         batches.check(Cursor())
         device = trained.device
-        try:
-            with torch.inference_mode(), products:
-                for item, _ in islice(batches.plan(Cursor()), self.run.plan.validate_batches):
-                    batch = batches.batch(item).to(device)
-                    loss = objective(*batch.parts, *((memory,) if batch.goes_on else ()))
-                    memory = loss.memory
-                    nats, words = nats - float(loss.log_likelihood), words + loss.tokens
-                    if isinstance(batch, MaskedBatch) and batch.pair_labels is not None:
-                        _, scores = trained.model.both(batch.text, batch.segments, batch.positions.cpu())
-                        right += int((scores.argmax(1) == batch.pair_labels).sum())
-                        pairs += len(batch)
-        finally:
-            trained.model.train(training)
+        with without_dropout(trained.model), torch.inference_mode(), products:
+            for item, _ in islice(batches.plan(Cursor()), self.run.plan.validate_batches):
+                batch = batches.batch(item).to(device)
+                loss = objective(*batch.parts, *((memory,) if batch.goes_on else ()))
+                memory = loss.memory
+                nats, words = nats - float(loss.log_likelihood), words + loss.tokens
+                if isinstance(batch, MaskedBatch) and batch.pair_labels is not None:
+                    _, scores = trained.model.both(batch.text, batch.segments, batch.positions.cpu())
+                    right += int((scores.argmax(1) == batch.pair_labels).sum())
+                    pairs += len(batch)
         found = {"nats": nats / words, "perplexity": math.exp(min(50.0, nats / words))}
         return {**found, "pair_accuracy": right / pairs} if pairs else found
 
