@@ -17,7 +17,7 @@ from regard.data.text_store import TextStore
 from regard.data.windows import Segments, Stretches, cut
 from regard.layers.adaptive import AdaptiveSoftmax
 from regard.layers.dropout import without_dropout
-from regard.models.protocols import LanguageModel, RecurrentLanguageModel
+from regard.models.protocols import LanguageModel, RecurrentLanguageModel, offers
 
 ROWS = 2048  # tokens whose scores exist at a time
 DRAWN = 1 << 12  # documents which are cut at a time
@@ -84,7 +84,7 @@ def likelihood(
     Raises:
         ValueError: if the model carries no memory, and lanes are asked for.
     """
-    assert isinstance(model, LanguageModel)
+    assert offers(model, LanguageModel)
     nats, tokens = 0.0, 0
     by_place, counts = (
         torch.zeros(reading.context, dtype=torch.float64),
@@ -106,7 +106,7 @@ def likelihood(
 
 def _windows(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Hidden states [N, D], the tokens [N] which they predict, and how many were read before, window by window."""
-    assert isinstance(model, LanguageModel)
+    assert offers(model, LanguageModel)
     device = _device(model)
     for stretches, counted in _stretches(store, reading):
         text = store.packed(stretches.starts, stretches.lengths).to(device)
@@ -140,7 +140,7 @@ def _stretches(store: TextStore, reading: Reading) -> Iterator[tuple[Stretches, 
 
 def _segments(model: nn.Module, store: TextStore, reading: Reading) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Hidden states [N, D], the tokens [N] which they predict, and their places, segment by segment, with memory."""
-    if not isinstance(model, RecurrentLanguageModel):
+    if not offers(model, RecurrentLanguageModel):
         raise ValueError(f"{type(model).__name__} carries no memory from segment to segment; read it in windows")
     segments = Segments(store, reading.context, reading.lanes * reading.context)
     segments.check(Cursor())

@@ -17,6 +17,8 @@ import string
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from regard.data.squad import Question
 
@@ -210,7 +212,9 @@ def _best(
 
 def _figures(questions: list[Question], scores: list[dict[str, float]]) -> Figures:
     """The means of exact match and F1 over questions, those without a score counting 0."""
-    exact, f1 = (100.0 * sum(one.get(q.id, 0.0) for q in questions) / len(questions) for one in scores)
+    # added one by one, as the script did when its figures were published: from Python 3.12 on `sum` rounds otherwise
+    sums = (reduce(add, (one.get(question.id, 0.0) for question in questions), 0.0) for one in scores)
+    exact, f1 = (100.0 * total / len(questions) for total in sums)
     return Figures(exact, f1, len(questions))
 
 

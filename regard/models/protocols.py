@@ -1,14 +1,22 @@
 """What the floors above may ask of a model."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
+from typing_extensions import TypeIs
 
 from regard.attention.packing import Packed
 from regard.layers.state import State
 
+P = TypeVar("P")
 
-@runtime_checkable
+
+def offers(model: object, protocol: type[P]) -> TypeIs[P]:
+    """Whether a model has all that a protocol names. The parts of a Module are not what typing's own check looks at."""
+    members = {name for kind in protocol.__mro__ for name in (*vars(kind), *getattr(kind, "__annotations__", ()))}
+    return all(hasattr(model, name) for name in members if not name.startswith("_"))
+
+
 class TranslationModel(Protocol):
     """An encoder-decoder from ids to scores.
 
@@ -35,7 +43,6 @@ class TranslationModel(Protocol):
         ...
 
 
-@runtime_checkable
 class LanguageModel(Protocol):
     """A model of texts, from ids to the scores of what follows each of them."""
 
@@ -59,7 +66,6 @@ class LanguageModel(Protocol):
         ...
 
 
-@runtime_checkable
 class RecurrentLanguageModel(LanguageModel, Protocol):
     """A language model which goes on from one segment of a text to the next."""
 
@@ -68,7 +74,6 @@ class RecurrentLanguageModel(LanguageModel, Protocol):
         ...
 
 
-@runtime_checkable
 class Encoder(Protocol):
     """A model which reads inputs as a whole, each token in the light of all others."""
 

@@ -3,7 +3,7 @@
 from torch import nn
 
 from regard.attention.packing import Packed
-from regard.models.protocols import LanguageModel
+from regard.models.protocols import LanguageModel, offers
 from regard.objectives.loss import Loss, summed_loss
 
 
@@ -16,7 +16,7 @@ class NextToken(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        if not isinstance(model, LanguageModel):
+        if not offers(model, LanguageModel):
             raise ValueError(f"{type(model).__name__} is not a language model: it lacks start, step or hidden")
         self.model = model
 

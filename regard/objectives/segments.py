@@ -6,7 +6,7 @@ Dai et al. 2019, section 3.2, "Segment-Level Recurrence with State Reuse".
 from torch import nn
 
 from regard.attention.packing import Packed
-from regard.models.protocols import RecurrentLanguageModel
+from regard.models.protocols import RecurrentLanguageModel, offers
 from regard.objectives.loss import Loss, Memory, summed_loss
 
 
@@ -15,7 +15,7 @@ class NextTokenOfSegments(nn.Module):
 
     def __init__(self, model: nn.Module):
         super().__init__()
-        if not isinstance(model, RecurrentLanguageModel):
+        if not offers(model, RecurrentLanguageModel):
             raise ValueError(f"{type(model).__name__} carries no memory: it lacks read")
         self.model = model
 

@@ -3,7 +3,7 @@
 from torch import nn
 
 from regard.attention.packing import Packed
-from regard.models.protocols import TranslationModel
+from regard.models.protocols import TranslationModel, offers
 from regard.objectives.loss import Loss, smoothed_cross_entropy
 
 
@@ -17,7 +17,7 @@ class Translation(nn.Module):
 
     def __init__(self, model: nn.Module, *, smoothing: float = 0.0):
         super().__init__()
-        if not isinstance(model, TranslationModel):
+        if not offers(model, TranslationModel):
             raise ValueError(f"{type(model).__name__} is not an encoder-decoder: it lacks start, step or hidden")
         self.model, self.smoothing = model, smoothing
 

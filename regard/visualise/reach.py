@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from regard.attention.record import attentions
 from regard.data.text_store import TextStore
-from regard.models.protocols import LanguageModel, RecurrentLanguageModel
+from regard.models.protocols import LanguageModel, RecurrentLanguageModel, offers
 from regard.visualise.figures import LARGEST, MARK, blues
 from regard.visualise.maps import layer_of
 from regard.visualise.watching import masks_of, watching
@@ -109,7 +109,7 @@ def measure_reach(
     masks_of(model)  # says so if it is no language model, or has no attention
     if context < 1 or tokens < 0:
         raise ValueError(f"context must be 1 or more, and tokens not negative, got {context} and {tokens}")
-    memory = model.config.memory if isinstance(model, RecurrentLanguageModel) else 0
+    memory = model.config.memory if offers(model, RecurrentLanguageModel) else 0
     past, longest = memory or context // 2, memory + context
     totals = {name: torch.zeros(own.heads, longest, dtype=torch.float64) for name, own in attentions(model).items()}
     having = torch.zeros(longest, dtype=torch.int64)
@@ -119,10 +119,10 @@ def measure_reach(
         text = store.packed(np.array([first]), np.array([length])).to(next(model.parameters()).device)
         with watching(model) as maps:
             if memory:
-                assert isinstance(model, RecurrentLanguageModel)
+                assert offers(model, RecurrentLanguageModel)
                 _, carried = model.read(text.tokens[None], carried)
             else:
-                assert isinstance(model, LanguageModel)
+                assert offers(model, LanguageModel)
                 model.hidden(text)
         queries += _add(maps, past, totals, having)
         if progress is not None:

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from regard.attention.packing import Packed
 from regard.layers.state import Hypotheses
 from regard.models import MODELS, name_of
-from regard.models.protocols import TranslationModel
+from regard.models.protocols import TranslationModel, offers
 from regard.models.saved import load_model, save_model
 from regard.objectives.translation import Translation
 from regard.storage.configuration import configured
@@ -28,7 +28,7 @@ def _fresh_compiler():
 
 def test_it_keeps_the_protocol_and_its_shapes(name):
     model, (source, target) = tiny(name), pairs()
-    assert isinstance(model, TranslationModel)
+    assert offers(model, TranslationModel)
     hidden = model.hidden(source, target)
     scores = model(source, target)
     assert hidden.shape == (len(target.tokens), model.output.in_features)

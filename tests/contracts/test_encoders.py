@@ -14,7 +14,7 @@ from regard.attention.packing import Packed
 from regard.attention.record import attentions, recording, without_heads
 from regard.layers.rounded import round_weights
 from regard.models import MODELS, name_of
-from regard.models.protocols import Encoder
+from regard.models.protocols import Encoder, offers
 from regard.models.saved import load_encoder, load_model, save_model
 from regard.storage.configuration import configured
 
@@ -36,7 +36,7 @@ def one_by_one(text: Packed, segments: torch.Tensor) -> list[tuple[Packed, torch
 
 def test_it_keeps_the_protocol_and_its_shapes(name):
     model, (text, segments) = tiny(name, pools=True), batch(name)
-    assert isinstance(model, Encoder)
+    assert offers(model, Encoder)
     states = model.hidden(text, segments)
     assert states.shape == (len(text.tokens), model.config.width)
     places = text.starts + text.lengths - 1 if model.sums_up_last else text.starts

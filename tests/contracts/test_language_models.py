@@ -11,7 +11,7 @@ from regard.attention.packing import Packed
 from regard.decoding.beam import Entering, Ranking, beam_search
 from regard.layers.state import Hypotheses
 from regard.models import MODELS, name_of
-from regard.models.protocols import LanguageModel
+from regard.models.protocols import LanguageModel, offers
 from regard.models.saved import load_model, save_model
 from regard.objectives.next_token import NextToken
 
@@ -26,7 +26,7 @@ def text(seed: int = 0) -> Packed:
 
 def test_it_keeps_the_protocol_and_its_shapes(name):
     model, batch = tiny(name), text()
-    assert isinstance(model, LanguageModel)
+    assert offers(model, LanguageModel)
     hidden = model.hidden(batch)
     assert hidden.shape == (len(batch.tokens), model.config.width)
     assert torch.equal(model.output(hidden), model(batch))
