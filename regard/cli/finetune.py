@@ -80,7 +80,7 @@ def finetune(
     _, config = read_config(folder)
     changes = parsed_settings(settings or ())
     if strange := sorted(changes.keys() - {"plan", "text"}):
-        raise ValueError(f"--set changes plan or text here, as plan.optimiser=adamw, got {', '.join(strange)}")
+        raise ValueError(f"--set changes plan or text here, as plan.optimiser=bert, got {', '.join(strange)}")
     plan = {"examples": batch, "rate": rate, "seed": seed, "patience": patience, "layer_decay": layer_decay}
     plan |= {"freeze": config.depth if head_only else freeze, "precision": "bfloat16" if bfloat16 else "float32"}
     words = {"skip": skip, **({"longest": longest} if longest else {})}

@@ -58,11 +58,16 @@ class FineTuningText:
 
 @dataclass(frozen=True)
 class FineTuningPlan(Plan):
-    """How an encoder is fine-tuned; the values are those of Devlin et al. 2019, appendix A.3."""
+    """How an encoder is fine-tuned; the values are those of Devlin et al. 2019, appendix A.3, but for the optimiser.
+
+    Theirs, "bert", leaves out Adam's correction of the first steps, and may end small sets at the most frequent class
+    (Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning").
+    """
 
     tokens: int = 0  # no limit: a batch has so many examples, whatever their length
     examples: int = 32  # of a batch on each process
-    optimiser: str = "bert"
+    optimiser: str = "adamw"
+    beta2: float = 0.999
     decay: float = 0.01
     rate: float = 5e-5
     schedule: str = "linear"
