@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.attention.flex import flex, patterned, takes
-from regard.attention.fused import dropped, fused, weigh
+from regard.attention.fused import dropped, fused, masked, weigh
 from regard.attention.masks import Causal, Documents, Mask, Pattern
 from regard.attention.sparse import sparse
 
@@ -120,7 +120,7 @@ def _sdpa(query, key, value, mask, bias, scale, dropout):
     if bias is None:
         return fused(query, key, value, allowed=allowed, scale=scale, dropout=dropout)
     if allowed is not None:
-        bias = bias.masked_fill(~allowed, -torch.inf)
+        return masked(query, key, value, allowed, bias, scale, dropout)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout, scale=scale)
 
 

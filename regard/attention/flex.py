@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from regard.attention.masks import Banded, Blocked, Causal, Fixed, Mask, Pattern, PerHead, Strided, Summaries
 
@@ -51,8 +52,12 @@ def patterned(query: Tensor, key: Tensor, value: Tensor, pattern: Pattern, scale
 
 
 def takes(query: Tensor, value: Tensor) -> bool:
-    """Whether the compiled kernel is there for such heads: on a GPU, 16 values wide or more, no float64."""
-    return query.is_cuda and min(query.shape[-1], value.shape[-1]) >= 16 and query.dtype is not torch.float64
+    """Whether the compiled kernel is there for such heads: on a GPU, 16 values wide or more, no float64.
+
+    Inside a dispatch mode, as where operations are counted, torch compiles nothing.
+    """
+    is_served = min(query.shape[-1], value.shape[-1]) >= 16 and query.dtype is not torch.float64
+    return query.is_cuda and is_served and not is_in_torch_dispatch_mode()
 
 
 def _whole(x: Tensor, pattern: Pattern) -> Tensor:

@@ -41,6 +41,8 @@ def fused(
         allowed: booleans which broadcast to [B, H, T, S].
         is_causal: of as many queries as keys.
     """
+    if query.device.type != "cpu" and allowed is not None:
+        return masked(query, key, value, allowed, None, scale, dropout)
     if not dropout or query.device.type != "cpu":
         return F.scaled_dot_product_attention(
             query, key, value, attn_mask=allowed, is_causal=is_causal, dropout_p=dropout, scale=scale
@@ -55,6 +57,21 @@ def fused(
         scores[..., -count:] += above[:count, :count]
         results.append(weigh(scores, value[:, :, :last], None, dropout))
     return torch.cat(results, 2)
+
+
+def masked(
+    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor, bias: Tensor | None, scale: float, dropout: float
+) -> Tensor:
+    """torch's fused attention [B, H, T, K], with zeros for a query which may see no key.
+
+    What a GPU's kernels make of such a query differs from one to the next. Here it sees all keys, for nothing.
+    """
+    if not key.shape[-2]:
+        return query.new_zeros(*query.shape[:-1], value.shape[-1])
+    sees = allowed.any(-1, keepdim=True)
+    allowed = allowed | ~sees
+    mask = allowed if bias is None else bias.masked_fill(~allowed, -torch.inf)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale) * sees
 
 
 def additive(allowed: Tensor) -> Tensor:

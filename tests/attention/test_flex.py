@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from regard.attention.attend import attend, kernel
 from regard.attention.flex import pattern_blocks
 from regard.attention.masks import Pattern, PerHead, banded, blocked, causal, documents, fixed, strided, summaries
+from regard.training.operations import counted
 
 CPU = torch.device("cpu")
 HEADS = 4
@@ -183,3 +184,13 @@ def test_a_gpu_holds_no_scores_of_a_long_pattern(name):
         attend(*tensors, mask=pattern).sum().backward()
     scores = HEADS * 8192**2 * 2  # bytes
     assert torch.cuda.max_memory_allocated() - before < scores / 4
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["strided", "per head"])
+def test_a_gpu_computes_long_patterns_where_operations_are_counted_too(name):
+    tensors, pattern = inputs(1, 1280, "cuda", torch.float32, 32), PATTERNS[name]()
+    with counted() as counter:
+        ours = results_and_gradients(tensors, pattern, "fastest")
+    assert_close(ours, results_and_gradients(tensors, pattern, "reference"), atol=1e-4, rtol=1e-4)
+    assert 0 < counter.get_total_flops() < 7 * 2 * HEADS * 1280**2 * 32  # seven products of whole matrices

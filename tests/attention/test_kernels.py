@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from regard.attention.attend import KERNELS, attend, kernel
+from regard.attention.fused import masked
 from regard.attention.masks import (
     Mask,
     PerHead,
@@ -223,6 +224,36 @@ def test_a_query_without_keys_gives_zeros_and_finite_gradients(name, biased):
     for gradient in torch.autograd.grad(result.square().sum(), tensors):
         assert gradient.isfinite().all()
         assert gradient.ne(0).any()
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("keys", [N, 0])
+def test_what_a_gpu_computes_of_queries_without_keys_is_the_formula(biased, keys):
+    query, *others = inputs(B, N, N)
+    tensors = with_gradients([query, *(x[:, :, :keys] for x in others)])
+    bias = torch.randn(B, H, N, keys, dtype=torch.float64) if biased else None
+    allowed = NOTHING_FOR_SOME.dense(B, H, N, N, query.device)[..., :keys]
+    ours = masked(*tensors, allowed, bias, 0.5, 0.0)
+    if not keys:
+        assert ours.shape == query.shape
+        assert ours.eq(0).all()
+        return
+    want = by_hand(*tensors, NOTHING_FOR_SOME, bias)
+    assert_close(ours, want, atol=1e-12, rtol=1e-12)
+    gradients = [torch.autograd.grad(result.square().sum(), tensors) for result in (ours, want)]
+    assert_close(*gradients, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_gpu_gives_zeros_to_a_query_without_keys(dtype, biased):
+    tensors = [x.to("cuda", dtype).requires_grad_() for x in inputs(B, N, N)]
+    bias = torch.randn(B, H, N, N, dtype=dtype, device="cuda") if biased else None
+    result = attend(*tensors, mask=NOTHING_FOR_SOME, bias=bias)
+    assert result[:, :, [0, 5]].eq(0).all()
+    assert result[:, :, 6].ne(0).all()
+    assert all(one.isfinite().all() for one in torch.autograd.grad(result.square().sum(), tensors))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
