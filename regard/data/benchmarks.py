@@ -1,5 +1,6 @@
 """Where the examples of a benchmark are found, as a run's file says it."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +34,17 @@ class GluePart:
 
 @dataclass(frozen=True)
 class SquadFile:
-    """A file of SQuAD 1.1 or 2.0, or a stretch of its articles' questions.
+    """A file of SQuAD 1.1 or 2.0, or a share of its articles.
+
+    In SQuAD 2.0 some articles have many questions without an answer, and most have none. Each share has its part of
+    both, so that a threshold of no answer can be tuned on it.
 
     Raises:
         ValueError: if the share does not ascend within 0 and 1.
     """
 
     path: str
-    share: tuple[float, float] = (0.0, 1.0)  # of the questions, from where to where; cut between two articles
+    share: tuple[float, float] = (0.0, 1.0)  # of the articles, from where to where in an order which mixes both kinds
 
     def __post_init__(self):
         object.__setattr__(self, "share", tuple(float(x) for x in self.share))  # a TOML file has lists
@@ -50,11 +54,18 @@ class SquadFile:
     def read(self) -> list[Question]:
         """The questions, in order; those of an article are in one share."""
         questions = read_squad(self.path)
-        whole, first = len(questions), {}
-        for number, question in enumerate(questions):
-            first.setdefault(question.title, number)
-        low, high = (share * whole for share in self.share)
-        found = [q for q in questions if low <= first[q.title] < high or (first[q.title] == 0 and low == 0)]
+        places = _mixed(questions)
+        found = [question for question in questions if self.share[0] <= places[question.title] < self.share[1]]
         if not found:
-            raise ValueError(f"{self.path}: no article begins within the share {list(self.share)} of its questions")
+            raise ValueError(f"{self.path}: none of its {len(places)} articles is in the share {list(self.share)}")
         return found
+
+
+def _mixed(questions: list[Question]) -> dict[str, float]:
+    """A place in [0, 1) for each article, spread evenly over those with many impossible questions and with few."""
+    from scipy.stats.qmc import Halton
+
+    asked = Counter(question.title for question in questions)
+    impossible = Counter(question.title for question in questions if question.is_impossible)
+    titles = sorted(asked, key=lambda title: (-impossible[title] / asked[title], title))
+    return dict(zip(titles, Halton(1, scramble=False).random(len(titles)).flatten().tolist(), strict=True))

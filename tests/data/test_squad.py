@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from regard.data.benchmarks import SquadFile
 from regard.data.squad import Answer, Question, read_squad
 
 CONTEXT = "Ada Lovelace wrote it in 1843."
@@ -137,3 +138,34 @@ def test_the_real_parts_have_their_questions(data, part, number, impossible):
     assert len(questions) == number
     assert sum(question.is_impossible for question in questions) == impossible
     assert all(question.is_labelled for question in questions)
+
+
+def several(kinds):
+    """A file's content with an article of four questions for each count of impossible ones."""
+    articles = []
+    for number, impossible in enumerate(kinds):
+        asked = [
+            {"id": f"{number}-{n}", "question": "Who?", "is_impossible": n < impossible, "answers": ASKED["answers"]}
+            for n in range(4)
+        ]
+        asked = [{**one, "answers": []} if one["is_impossible"] else one for one in asked]
+        articles.append({"title": f"{number}", "paragraphs": [{"context": CONTEXT, "qas": asked}]})
+    return {"version": "v2.0", "data": articles}
+
+
+@pytest.mark.parametrize("held", [0.1, 0.25, 0.5])
+def test_shares_have_whole_articles_of_both_kinds(written, held):
+    path = str(written(several([0] * 60 + [3] * 20)))
+    apart, kept = SquadFile(path, (0.0, held)).read(), SquadFile(path, (held, 1.0)).read()
+    assert sorted(apart + kept, key=lambda one: one.place) == sorted(read_squad(path), key=lambda one: one.place)
+    assert not {one.title for one in apart} & {one.title for one in kept}
+    assert len(apart) == pytest.approx(held * 320, abs=8)
+    for part in (apart, kept):
+        assert sum(one.is_impossible for one in part) / len(part) == pytest.approx(60 / 320, rel=0.4)
+
+
+def test_a_share_without_an_article_is_refused(written):
+    path = written(several([0]))
+    assert len(SquadFile(str(path), (0.0, 0.1)).read()) == 4
+    with pytest.raises(ValueError, match=re.escape(f"{path}: none of its 1 articles is in the share [0.1, 1.0]")):
+        SquadFile(str(path), (0.1, 1.0)).read()

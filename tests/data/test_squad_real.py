@@ -4,6 +4,7 @@ import pytest
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
+from regard.data.benchmarks import SquadFile
 from regard.data.squad import Question, read_squad
 from regard.data.squad_windows import SkippedQuestions, all_windows
 from regard.text.tokenizer import Tokenizer
@@ -118,3 +119,9 @@ def test_windows_and_targets_are_those_of_berts_code(windows, questions, tokeniz
     texts = {window.question.id: window.text(*window.span) for window in windows if not window.is_impossible}
     for one in apart:  # the answer is a part of a token: theirs is the word up to the next space, ours is the token
         assert texts[one.id] != one.answers[0].text
+
+
+def test_the_share_kept_apart_for_the_threshold_has_questions_without_an_answer(data, questions):
+    apart = SquadFile(str(data / "squad" / "train-part.json"), (0.0, 0.1)).read()
+    whole = sum(one.is_impossible for one in questions) / len(questions)
+    assert sum(one.is_impossible for one in apart) / len(apart) == pytest.approx(whole, rel=0.5)
