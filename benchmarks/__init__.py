@@ -21,6 +21,7 @@ COMPARISONS = {
     "prediction": "benchmarks.encoders_prediction",
     "pre-training": "benchmarks.encoders_pretraining",
     "serving": "benchmarks.serving",
+    "gpu": "benchmarks.gpu",
     "memory": "benchmarks.memory",
     "startup": "benchmarks.startup",
 }

@@ -43,8 +43,9 @@ def main() -> int:
             failed = True
             continue
         except FileNotFoundError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 1
+            print(f"{name}: skipped, {error}", file=sys.stderr)
+            failed = True
+            continue
         where = profile(outcome.profiled) if options.profile and outcome.profiled is not None else None
         keep(name, outcome, before, profile=where, path=options.json)
         print(f"\n{name}, {time.perf_counter() - start:.0f} s\n{table(outcome.rows)}", flush=True)

@@ -67,12 +67,14 @@ def compare(
     return Outcome(rows, facts, profiled)
 
 
-def contenders(model: Head, examples: Examples, parts: Sequence[Integers], *, bfloat16: bool) -> list[Workload]:
+def contenders(
+    model: Head, examples: Examples, parts: Sequence[Integers], *, bfloat16: bool, device: str = "cpu"
+) -> list[Workload]:
     """regard first, then its peer with the same weights; a part is one batch."""
     from benchmarks.peers import encoders as peers
 
-    theirs = peers.step(peers.build(model), bfloat16=bfloat16)
-    mine = ours.encoder_step(Classes(model), bfloat16=bfloat16)
+    theirs = peers.step(peers.build(model), bfloat16=bfloat16, device=device)
+    mine = ours.encoder_step(Classes(model), bfloat16=bfloat16, device=device)
     packed = [examples.batch(part) for part in parts]
     sums_up_last = model.encoder.sums_up_last
     padded = [

@@ -71,12 +71,14 @@ def compare(
     return Outcome(rows, {"vocabulary": tokenizer.size}, profiled)
 
 
-def contenders(config: GPT2Config, batches: Sequence[Windows], *, bfloat16: bool) -> list[Workload]:
+def contenders(
+    config: GPT2Config, batches: Sequence[Windows], *, bfloat16: bool, device: str = "cpu"
+) -> list[Workload]:
     """regard first, then its peer with the same weights; a part is one batch."""
     torch.manual_seed(1)
     model = GPT2(config)
-    theirs = language_training.step(gpt2.build(model), bfloat16=bfloat16)
-    mine = ours.language_step(model, bfloat16=bfloat16)
+    theirs = language_training.step(gpt2.build(model), bfloat16=bfloat16, device=device)
+    mine = ours.language_step(model, bfloat16=bfloat16, device=device)
     packed, stacked = [Packed.of(batch) for batch in batches], [torch.tensor(batch) for batch in batches]
     return [
         Workload("regard", lambda part: mine(packed[part % len(packed)])),

@@ -41,20 +41,21 @@ def step(model: nn.Module, *, bfloat16: bool, rate: float = 1e-4, warmup: int = 
     return run
 
 
-def language_step(model: nn.Module, *, bfloat16: bool) -> Callable[[Packed], int]:
+def language_step(model: nn.Module, *, bfloat16: bool, device: str = "cpu") -> Callable[[Packed], int]:
     """A function from texts to predicted tokens, which takes one optimiser step.
 
     Args:
         bfloat16: as its trainer has it.
+        device: to which the model and texts are moved.
     """
-    objective = NextToken(model).train()
+    objective = NextToken(model).to(device).train()
     optimiser = adamw([scaled(model.parameters())], 0.1)
     for group in optimiser.param_groups:
         group["lr"] = 1e-4
 
     def run(text: Packed) -> int:
-        with precision.bfloat16("cpu") if bfloat16 else nullcontext():
-            loss = objective(text)
+        with precision.bfloat16(device) if bfloat16 else nullcontext():
+            loss = objective(text.to(device))
         (loss.total / loss.tokens).backward()
         optimiser.step()
         optimiser.zero_grad()
@@ -63,22 +64,25 @@ def language_step(model: nn.Module, *, bfloat16: bool) -> Callable[[Packed], int
     return run
 
 
-def encoder_step(objective: nn.Module, *, bfloat16: bool, clip: float = 1.0) -> Callable[[EncoderBatch], int]:
+def encoder_step(
+    objective: nn.Module, *, bfloat16: bool, clip: float = 1.0, device: str = "cpu"
+) -> Callable[[EncoderBatch], int]:
     """A function from a batch to its examples, which takes one optimiser step as an encoder's run does.
 
     Args:
         objective: around the model.
         bfloat16: as its trainer has it.
         clip: the gradient to this norm.
+        device: to which the model and batches are moved.
     """
-    objective.train()
+    objective.to(device).train()
     optimiser = bert([scaled(objective.parameters())], 0.01)
     for group in optimiser.param_groups:
         group["lr"] = 5e-5
 
     def run(batch: EncoderBatch) -> int:
-        with precision.bfloat16("cpu") if bfloat16 else nullcontext():
-            loss = objective(*batch.parts)
+        with precision.bfloat16(device) if bfloat16 else nullcontext():
+            loss = objective(*batch.to(device).parts)
         (loss.total / batch.targets).backward()
         norm = torch.nn.utils.get_total_norm([p.grad for p in objective.parameters() if p.grad is not None])
         torch.nn.utils.clip_grads_with_norm_(objective.parameters(), clip, norm)

@@ -22,7 +22,9 @@ def build(model: Head) -> transformers.PreTrainedModel:
         return getattr(transformers, about.architectures[0]).from_pretrained(folder)
 
 
-def step(model: transformers.PreTrainedModel, *, bfloat16: bool, clip: float = 1.0) -> Callable[[Batch], int]:
+def step(
+    model: transformers.PreTrainedModel, *, bfloat16: bool, clip: float = 1.0, device: str = "cpu"
+) -> Callable[[Batch], int]:
     """A function from a padded batch with its labels to examples, which takes one step of a Trainer.
 
     It is what `Trainer.train` does between two batches, in its order, with its default optimiser and schedule; but for
@@ -30,7 +32,13 @@ def step(model: transformers.PreTrainedModel, *, bfloat16: bool, clip: float = 1
     """
     with TemporaryDirectory() as folder:
         arguments = transformers.TrainingArguments(
-            folder, use_cpu=True, bf16=bfloat16, max_grad_norm=clip, max_steps=1 << 20, report_to=[], disable_tqdm=True
+            folder,
+            use_cpu=device == "cpu",
+            bf16=bfloat16,
+            max_grad_norm=clip,
+            max_steps=1 << 20,
+            report_to=[],
+            disable_tqdm=True,
         )
         trainer: Any = transformers.Trainer(model, arguments)
     trainer.create_optimizer()
