@@ -87,12 +87,12 @@ XLNET_SETTINGS: Mapping[str, Settings] = MappingProxyType(
 _MINILM = {
     "CoLA": (1e-4, 16, 5),
     "SST-2": (5e-5, 32, 1),
-    "MRPC": (1e-4, 16, 5),
-    "STS-B": (2e-4, 32, 5),
+    "MRPC": (5e-5, 16, 5),
+    "STS-B": (1e-4, 32, 5),
     "QQP": (5e-5, 32, 2),
     "MNLI": (5e-5, 32, 2),
     "QNLI": (5e-5, 32, 2),
-    "RTE": (1e-4, 16, 6),
+    "RTE": (5e-5, 16, 8),
     "WNLI": (5e-5, 16, 3),
 }
 MINILM_SETTINGS: Mapping[str, Settings] = MappingProxyType(
