@@ -1,9 +1,11 @@
 """The runs of a comparison, one after another; what is done is not done again, and what was stopped goes on.
 
+Several processes which run the same comparison share its runs: each takes one which nobody has.
+
 A comparison's folder holds
 
     comparison.toml              all that decides how it goes
-    shared                       the tokenizer and the tokenised text, which all runs have
+    shared                       the tokenizer and the tokenised text, which all runs have; and who has which run
     runs/NAME-SEED               the run of a contestant with a seed: a model directory
     runs/NAME-SEED/result.json   what is known of it, once it has spent its budget and is measured
 """
@@ -12,6 +14,7 @@ import dataclasses
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +24,7 @@ from regard.compare.comparison import COMPARISON, Comparison, folder_name
 from regard.compare.measuring import YARDSTICKS, Length, Yardstick
 from regard.models.parameters import plain_weights
 from regard.storage.files import written_whole
-from regard.storage.folders import folder_whole
+from regard.storage.folders import folder_whole, taken
 from regard.training.checkpoint import checkpoints
 from regard.training.log import MEASURES, Part, read_measures
 from regard.training.loop import Diverged, Interrupted, train
@@ -31,7 +34,8 @@ from regard.training.run import Run, differing
 from regard.training.translation import TranslationTask
 
 RESULT = "result.json"
-SHARED = "shared"
+SHARED, LOCKS = "shared", "shared/.locks"
+PAUSE = 5.0  # seconds between two looks at what other processes have not ended
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,8 @@ class Result:
 def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result], Yardstick]:
     """Train and measure all contestants with all seeds, or what of that is left; and by what they are measured.
 
-    First comes each contestant with the first seed, so that there is something to look at early.
+    First comes each contestant with the first seed, so that there is something to look at early. Where other processes
+    do the same in this folder, they are waited for at the end.
 
     Args:
         comparison: who competes.
@@ -114,24 +119,31 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("a comparison trains in one process, so that all contestants have the same machine")
-    _claim(comparison, folder, say)
-    first = comparison.first
-    first.task(first, folder / SHARED).prepare(say, keeps=True)
+    with taken(folder / LOCKS / "all", waits=True):
+        _claim(comparison, folder, say)
+        first = comparison.first
+        first.task(first, folder / SHARED).prepare(say, keeps=True)
     yardstick = YARDSTICKS[comparison.reads](comparison)
-    results = []
     turns = [(name, seed) for seed in range(1, comparison.seeds + 1) for name in comparison.contestants]
-    for number, (name, seed) in enumerate(turns, 1):
-        place = folder / "runs" / f"{folder_name(name)}-{seed}"
-        if not (place / RESULT).is_file():
-            part = Part(f"{name}, seed {seed}", number, len(turns))
-            say(f"{part}")
-            try:
-                _result(comparison.run(name, seed), name, place, folder / SHARED, yardstick, part, say).save(place)
-            except Interrupted as error:
-                what = f"{part}: {str(error).partition(';')[0]}; the same command goes on from there"
-                raise Interrupted(what, error.status - 128) from None
-        results.append(Result.load(place))
-    return results, yardstick
+    places = [folder / "runs" / f"{folder_name(name)}-{seed}" for name, seed in turns]
+    parts = [Part(f"{name}, seed {seed}", number, len(turns)) for number, (name, seed) in enumerate(turns, 1)]
+
+    def is_done(number: int) -> bool:
+        """Whether a run is done, now if not before; not if another process has it."""
+        (name, seed), place, part = turns[number], places[number], parts[number]
+        with taken(folder / LOCKS / place.name, waits=False) as is_ours:
+            if is_ours and not (place / RESULT).is_file():
+                say(f"{part}")
+                run = comparison.run(name, seed)
+                _result(run, name, place, folder / SHARED, yardstick, part, say).save(place)
+            return is_ours
+
+    left = [number for number in range(len(turns)) if not is_done(number)]
+    if left:
+        say(f"other processes have {', '.join(parts[number].name for number in left)}: they are waited for")
+    while left := [number for number in left if not is_done(number)]:
+        time.sleep(PAUSE)
+    return [Result.load(place) for place in places], yardstick
 
 
 def _claim(comparison: Comparison, folder: Path, say: Say) -> None:
@@ -162,6 +174,9 @@ def _result(run: Run, name: str, place: Path, data: Path, yardstick: Yardstick, 
         found = yardstick.measured(trained, run, place, part)
     except Diverged as error:
         return Result(name, run.plan.seed, diverged=str(error).partition(";")[0])
+    except Interrupted as error:
+        what = f"{part}: {str(error).partition(';')[0]}; the same command goes on from there"
+        raise Interrupted(what, error.status - 128) from None
     _require_shared(run, place, data)
     progress = Progress.read(checkpoints(place / "checkpoints")[-1])
     return Result(

@@ -1,5 +1,6 @@
 """Folders of plain arrays which are whole or not there, with a manifest which says what they hold."""
 
+import errno
 import fcntl
 import glob
 import json
@@ -26,6 +27,26 @@ def folder_whole(folder: Path) -> Iterator[Path]:
     with _own_place(folder) as place:
         yield place
         os.rename(place, folder)
+
+
+@contextmanager
+def taken(lock: Path, *, waits: bool) -> Iterator[bool]:
+    """Take what a file stands for until the block ends, or this process does; gives whether it was to be had.
+
+    Args:
+        lock: the file, which stays.
+        waits: until whoever has it leaves it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise
+            yield False
+            return
+        yield True
 
 
 def write_folder(folder: str | Path, write: Callable[[Path], dict[str, Any]], fingerprint: str) -> None:

@@ -97,3 +97,17 @@ def test_a_signal_stops_it_so_that_the_same_command_goes_on(tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert again.returncode == 0, again.stderr
     assert "After 12ktokens of training each: one seed" in again.stdout
+
+
+def test_two_processes_share_the_runs_and_both_give_the_whole(tmp_path, folder):
+    command = [sys.executable, "-m", "regard", "compare", *ARGUMENTS, "--seeds", "2", "--out", str(tmp_path / "out")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], ended
+    said = "".join(error for _, error in ended)
+    for number in range(1, 5):
+        assert said.count(f"({number} of 4): measuring") == 1
+    found, wanted = (json.loads((place / "comparison.json").read_text()) for place in (tmp_path / "out", folder[0]))
+    for one, other in zip(found["runs"], wanted["runs"], strict=True):
+        assert one["measures"] == pytest.approx(other["measures"], rel=1e-5)  # sums of another number of threads
+    assert all("comparison.html" in out for out, _ in ended)
