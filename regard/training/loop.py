@@ -262,7 +262,7 @@ class _Training:
             batches.append(batch.to(processes.device))
             progress.cursor = cursor
         counts = [sum(each) for each in zip(*((one.targets, len(one), one.extent) for one in batches), strict=True)]
-        targets, sentences, extent = processes.summed(torch.tensor(counts, device=processes.device)).tolist()
+        targets, sentences, extent = processes.summed(torch.tensor(counts)).tolist()
         divisor = {"tokens": targets, "sentences": sentences, "nothing": 1}[plan.divide]
         total = torch.zeros(3, device=processes.device)
         with self.meter.passes(extent):

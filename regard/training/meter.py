@@ -106,8 +106,7 @@ class Meter:
         if self.budget is not None and (self.budget.of == OPERATIONS or progress.step % COUNTED == 0):
             with counted() as counter:
                 yield
-            own = torch.tensor(counter.get_total_flops(), device=self.processes.device)
-            progress.counted += int(self.processes.summed(own))
+            progress.counted += int(self.processes.summed(torch.tensor(counter.get_total_flops())))
             progress.counted_extent += extent
         else:
             yield

@@ -1,6 +1,7 @@
 """From a model and labelled data to a run: the task, its classes, and how many steps there are."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def plan_finetuning(
     plan = configured(FineTuningPlan, wishes.plan, "plan")  # which names what is wrong with it
     together = plan.examples * plan.accumulate
     steps = max(1, round(count * wishes.epochs / together))
-    every = max(1, round(steps / max(1.0, wishes.epochs * wishes.validations)))
+    every = math.ceil(steps / max(1.0, wishes.epochs * wishes.validations))  # the last of them is the end
     paced = {"steps": steps, "warmup": round(steps * wishes.warmup), "validate_every": every, "save_every": every}
     table: dict[str, Any] = {
         "name": name,

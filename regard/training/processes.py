@@ -73,14 +73,15 @@ class Processes:
         return self.accelerator.main_process_first()
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum over processes."""
+        """The sum over processes, on the device where there are several; one process need not wait for its device."""
         if self.count > 1:
+            values = values.to(self.device)
             torch.distributed.all_reduce(values)
         return values
 
     def mean(self, value: float) -> float:
         """The mean over processes."""
-        return float(self.summed(torch.tensor(value, device=self.device))) / self.count if self.count > 1 else value
+        return float(self.summed(torch.tensor(value))) / self.count if self.count > 1 else value
 
     def hold(self, objective: nn.Module) -> nn.Module:
         """The objective on the device: as it is, replicated or sharded. Optimisers are made after this."""
