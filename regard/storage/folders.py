@@ -40,12 +40,13 @@ def taken(lock: Path, *, waits: bool) -> Iterator[bool]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "w") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+            fcntl.lockf(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))  # children do not hold it
         except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                yield False
+                return
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems have no locks
                 raise
-            yield False
-            return
         yield True
 
 

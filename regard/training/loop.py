@@ -4,8 +4,6 @@ A step gathers `accumulate` batches on every process, counts their targets on al
 once by that count, so that neither accumulation nor the number of processes changes what is minimised.
 """
 
-import errno
-import fcntl
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from regard.layers.linear import has_bfloat16_products
 from regard.models.parameters import fill, plain_weights
 from regard.objectives.loss import Memory
+from regard.storage.folders import taken
 from regard.training.checkpoint import (
     MODEL,
     OPTIMISER,
@@ -96,15 +95,9 @@ def _alone(folder: Path, is_main: bool) -> Iterator[None]:
     if not is_main:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with this process, whatever its children do
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise ValueError(f"another process trains in {folder}; wait for it, or choose another folder") from None
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems have no locks
-                raise
+    with taken(folder / ".lock", waits=False) as is_ours:
+        if not is_ours:
+            raise ValueError(f"another process trains in {folder}; wait for it, or choose another folder")
         for left in folder.glob(".*.partial"):
             if left.is_file():  # of a folder, whoever fills it anew removes what was left
                 left.unlink()
