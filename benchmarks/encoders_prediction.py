@@ -100,7 +100,9 @@ def compare(
     return Outcome(rows, facts, profiled)
 
 
-def contenders(model: Head, inputs: Inputs, parts: Sequence[Integers], precision: str, folder: Path) -> list[Workload]:
+def contenders(
+    model: Head, inputs: Inputs, parts: Sequence[Integers], precision: str, folder: Path, *, device: str = "cpu"
+) -> list[Workload]:
     """regard first, then each of its peers twice, with the same weights; a part is some of the inputs."""
     from benchmarks.peers import encoders as transformers
     from benchmarks.peers import onnx_runtime
@@ -116,8 +118,8 @@ def contenders(model: Head, inputs: Inputs, parts: Sequence[Integers], precision
         peers[ONNX] = partial(onnx_runtime.scores, onnx_runtime.load(path, threads=1)), threads
     if (precision, TRANSFORMERS) in TARGETS:
         theirs = theirs.bfloat16() if precision == "bfloat16" else theirs
-        peers[TRANSFORMERS] = partial(transformers.scores, theirs), 1
-    reader = Reader(deepcopy(model), encoders.tokenizer())
+        peers[TRANSFORMERS] = partial(transformers.scores, theirs.to(device)), 1
+    reader = Reader(deepcopy(model), encoders.tokenizer()).to(device)
     if precision != "float32":
         reader.round_weights(precision)
     found = [Workload("regard", _reading(reader, inputs, parts))]

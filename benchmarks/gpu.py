@@ -9,27 +9,21 @@ a product of two 8,192 x 8,192 matrices in the same run.
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks import encoders, encoders_training, language_training
-from benchmarks.encoders_prediction import SORTED, peers_batches
+from benchmarks import encoders, encoders_prediction, encoders_training, language_training
 from benchmarks.generation import published
-from benchmarks.material import data
 from benchmarks.measure import Workload, alternate
 from benchmarks.results import Outcome, Row
-from regard.data.inputs import Inputs, Integers
 from regard.models.bert import BERT_SIZES
 from regard.models.gpt2 import GPT2_SIZES
 from regard.models.heads import Classifier, Head
-from regard.reading.reader import Reader
 
 DEVICE = "cuda"
-TRANSFORMERS = "Transformers"
 MODELS: dict[str, Callable[[], Head]] = {
     "BERT-base": partial(encoders.fresh, Classifier, BERT_SIZES["base"]),
     "MiniLM": partial(encoders.minilm, Classifier),
@@ -77,48 +71,16 @@ def _prediction(seconds: float) -> list[Row]:
     torch.manual_seed(1)
     model = MODELS["BERT-base"]().eval()
     inputs = encoders.glue("SST-2", "dev", encoders.form(model)).inputs
-    workloads = readers(model, inputs, np.arange(len(inputs)))
+    parts = [np.arange(len(inputs))]
+    workloads = encoders_prediction.contenders(model, inputs, parts, "bfloat16", Path(), device=DEVICE)
     title = "prediction BERT-base, SST-2, bfloat16"
     speeds = _alternate(title, workloads, seconds, 1)
     return [Row.beside(title, "inputs/s", speeds, other.name, None) for other in workloads[1:]]
 
 
-def readers(model: Head, inputs: Inputs, part: Integers) -> list[Workload]:
-    """regard first, then its peer in the order of the file and sorted; a part is all inputs."""
-    from benchmarks.peers import encoders as peers
-
-    theirs: Any = peers.build(model)
-    theirs.bfloat16().to(DEVICE)
-    reader = Reader(deepcopy(model), encoders.tokenizer())
-    reader.model.bfloat16()
-    reader.to(DEVICE)
-    chosen = encoders.chosen(inputs, part)
-
-    def run(_: int) -> int:
-        reader.scores(chosen)
-        return len(chosen)
-
-    def run_peer(_: int, padded: Sequence[dict[str, torch.Tensor]]) -> int:
-        for batch in padded:
-            found = peers.scores(theirs, {name: values.to(DEVICE) for name, values in batch.items()})
-            tuple(one.cpu() for one in found)
-        return len(chosen)
-
-    found = [Workload("regard", run)]
-    for suffix, is_sorted in (("", False), (f", {SORTED}", True)):
-        padded = [encoders.padded(inputs, own) for own in peers_batches(inputs, part, is_sorted=is_sorted)]
-        found.append(Workload(f"{TRANSFORMERS}{suffix}", partial(run_peer, padded=padded)))
-    return found
-
-
 def _language_training(seconds: float, windows: int = 16, context: int = 1023) -> tuple[list[Row], float]:
     """Both precisions, and which part of the device's products of bfloat16 the step does."""
-    tokenizer = published()
-    ids = tokenizer.encode((data("wikitext-2") / "wiki.train.tokens").read_text(encoding="utf-8")[:400_000])
-    batches = [
-        [ids[start : start + context + 1] for start in range(first, first + windows * context, context)]
-        for first in range(0, 4 * windows * context, windows * context)
-    ]
+    batches = language_training.cut(published().encode(language_training.wikitext(400_000)), windows, context)
     config, rows, speed = GPT2_SIZES["124M"], [], 0.0
     for bfloat16 in (False, True):
         workloads = language_training.contenders(config, batches, bfloat16=bfloat16, device=DEVICE)

@@ -46,13 +46,7 @@ def compare(
         text: WikiText-2's by default.
     """
     tokenizer = tokenizer or published()
-    ids = tokenizer.encode(_wikitext() if text is None else text)
-    batches = [
-        [ids[start : start + context + 1] for start in range(first, first + windows * context, context)]
-        for first in range(0, 4 * windows * context, windows * context)
-    ]
-    if len(batches[-1][-1]) != context + 1:
-        raise ValueError(f"the text has {len(ids):,} tokens, too few for {len(batches)} batches of {windows} windows")
+    batches = cut(tokenizer.encode(wikitext(200_000) if text is None else text), windows, context)
     config = replace(config, vocabulary=tokenizer.size)
     rows: list[Row] = []
     profiled: Workload | None = None
@@ -86,7 +80,23 @@ def contenders(
     ]
 
 
-def _wikitext() -> str:
+def cut(ids: Sequence[int], windows: int, context: int, count: int = 4) -> Sequence[Windows]:
+    """The beginning of a text as batches of windows, each of `context` tokens which are predicted.
+
+    Raises:
+        ValueError: if the text is too short.
+    """
+    size = windows * context
+    batches = [
+        [ids[start : start + context + 1] for start in range(first, first + size, context)]
+        for first in range(0, count * size, size)
+    ]
+    if len(batches[-1][-1]) != context + 1:
+        raise ValueError(f"the text has {len(ids):,} tokens, too few for {count} batches of {windows} windows")
+    return batches
+
+
+def wikitext(characters: int) -> str:
     """The beginning of WikiText-2's training text.
 
     Raises:
@@ -96,4 +106,4 @@ def _wikitext() -> str:
     if not path.is_file():
         raise FileNotFoundError(f"no WikiText-2 at {path}; set REGARD_DATA to the folder which holds wikitext-2/")
     with path.open(encoding="utf-8") as file:
-        return file.read(200_000)
+        return file.read(characters)

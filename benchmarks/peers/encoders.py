@@ -59,6 +59,8 @@ def step(
 
 @torch.inference_mode()
 def scores(model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
-    """Scores of a padded batch, [B, C], or of starts and ends, [B, T] each."""
-    found = model(**batch)
-    return (found.logits,) if "logits" in found else (found.start_logits, found.end_logits)
+    """Scores of a padded batch, [B, C], or of starts and ends, [B, T] each; both are in the host's memory."""
+    device = next(model.parameters()).device
+    found = model(**{name: values.to(device) for name, values in batch.items()})
+    scores = (found.logits,) if "logits" in found else (found.start_logits, found.end_logits)
+    return tuple(one.cpu() for one in scores)

@@ -53,11 +53,13 @@ class SquadFile:
 
     def read(self) -> list[Question]:
         """The questions, in order; those of an article are in one share."""
-        questions = read_squad(self.path)
-        places = _mixed(questions)
-        found = [question for question in questions if self.share[0] <= places[question.title] < self.share[1]]
+        found = questions = read_squad(self.path)
+        if self.share != (0.0, 1.0):
+            places = _mixed(questions)
+            found = [question for question in questions if self.share[0] <= places[question.title] < self.share[1]]
         if not found:
-            raise ValueError(f"{self.path}: none of its {len(places)} articles is in the share {list(self.share)}")
+            articles = len({question.title for question in questions})
+            raise ValueError(f"{self.path}: none of its {articles} articles is in the share {list(self.share)}")
         return found
 
 
