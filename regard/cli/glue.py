@@ -40,7 +40,7 @@ def glue(
     from regard.data.glue import GLUE_TASKS
     from regard.data.glue_settings import settings_for
     from regard.evaluate.glue import GlueScores, over_seeds
-    from regard.evaluate.glue_files import write_submission
+    from regard.evaluate.glue_files import require_submission, write_submission
     from regard.models.directory import read_config
     from regard.reading.pretrained import PACKAGES, find_model
     from regard.storage.names import require
@@ -53,6 +53,8 @@ def glue(
         require("task", name, [task for task in GLUE_TASKS if task != "AX"])
     if not chosen:
         raise FileNotFoundError(f"no task has its train.tsv in {data}, which is to hold folders as CoLA and SST-2")
+    if submission is not None:
+        require_submission(submission, _sheets_of(chosen))
     if seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {seeds}")
     scored: list[dict[str, Any]] = [{} for _ in range(seeds)]
@@ -67,7 +69,7 @@ def glue(
             scored[seed - 1] |= _sheets(place, data, task)
     runs = [GlueScores(sheets) for sheets in scored]
     if submission is not None:
-        write_submission(submission, _test_predictions(out, data, chosen))
+        write_submission(submission, _test_predictions(out, data, _sheets_of(chosen)))
         typer.echo(str(submission), err=True)
     report = over_seeds(runs) if seeds > 1 else runs[0]
     typer.echo(report.as_json() if as_json else str(report))
@@ -89,7 +91,8 @@ def _trained(
     from regard.training.run import RUN_FILE, differences, read_run
 
     parts = [GluePart(str(data), task, split) for split in ("train", "dev_matched" if task == "MNLI" else "dev")]
-    seen = epochs or recipe.epochs or recipe.steps * recipe.batch / len(parts[0].read())
+    count = len(parts[0].read())
+    seen = epochs or recipe.steps_for(count) * recipe.batch / count
     wishes = Wishes(
         seen, recipe.warmup, text={"longest": longest or recipe.longest}, plan={"examples": recipe.batch, **plan}
     )
@@ -134,14 +137,20 @@ def _text(example: Any) -> Any:
     return example.texts[0] if len(example.texts) == 1 else example.texts
 
 
-def _test_predictions(out: Path, data: Path, chosen: list[str]) -> dict[str, list[Any]]:
-    """What the first seed of each task says of its test set; the model of MNLI of the diagnostic set too."""
+def _sheets_of(tasks: list[str]) -> dict[str, str]:
+    """The sheets which a submission has of some tasks, each with the task whose model predicts it."""
+    from regard.evaluate.glue import SHEETS
+
+    models = {name: "MNLI" if name == "AX" else sheet.task.name for name, sheet in SHEETS.items()}
+    return {name: task for name, task in models.items() if task in tasks}
+
+
+def _test_predictions(out: Path, data: Path, models: dict[str, str]) -> dict[str, list[Any]]:
+    """What the first seed of each task says of the test set of each sheet."""
     from regard.data.glue import read_glue
     from regard.evaluate.glue import SHEETS
 
-    found = {}
-    for name, sheet in SHEETS.items():
-        task = "MNLI" if name == "AX" else sheet.task.name
-        if task in chosen:
-            found[name] = _predicted(out / f"{task}-1", read_glue(sheet.task.name, data, sheet.test))
-    return found
+    return {
+        name: _predicted(out / f"{task}-1", read_glue(SHEETS[name].task.name, data, SHEETS[name].test))
+        for name, task in models.items()
+    }

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import AsJson, InBfloat16, given
+from regard.cli.options import AsJson, InBfloat16, given, given_among
 
 
 def register(app: typer.Typer) -> None:
@@ -16,8 +16,8 @@ def register(app: typer.Typer) -> None:
 
 def squad(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder of the run; becomes a model directory.")],
     dev: Annotated[Path, typer.Option(help="Questions on which it is measured; SQuAD's JSON, 1.1 or 2.0.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; becomes a model directory.")] = None,
     train: Annotated[
         Path | None, typer.Option(help="Questions to learn from; without, the run in --out is done.")
     ] = None,
@@ -34,17 +34,27 @@ def squad(
     ] = False,
     seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 1,
     bfloat16: InBfloat16 = False,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Score these, whosever they are: JSON, an answer by the id of its question.")
+    ] = None,
+    odds: Annotated[
+        Path | None, typer.Option(help="With --predictions: the odds of there being no answer, by id.")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Odds above which a prediction counts as no answer.")] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune on questions, tune the threshold of no answer on a held part of training, and score others with it.
 
-    The predictions are written beside the model in the official format, with their n-best lists and odds.
+    The predictions are written beside the model in the official format, with their n-best lists and odds. Scores are
+    those of the official scripts: of 1.1 where every question has an answer, else of 2.0.
 
     Examples:
 
       regard squad --model minilm --train train-v2.0.json --dev dev-v2.0.json --out runs/squad
 
       regard squad --dev dev-v2.0.json --out runs/squad
+
+      regard squad --dev dev-v2.0.json --predictions predictions.json --odds null_odds.json
     """
     from regard.cli.folders import is_done, require_free
     from regard.data.benchmarks import SquadFile
@@ -56,6 +66,17 @@ def squad(
     from regard.training.run import RUN_FILE, read_run
 
     questions = read_squad(dev)
+    if predictions is not None:
+        if others := given(context, "dev", "predictions", "odds", "threshold", "as_json"):
+            raise ValueError(f"--predictions are scored as they are; leave {', '.join(others)} away")
+        if odds is None and given_among(context, "threshold"):
+            raise ValueError("--threshold is held against --odds FILE, which is not given")
+        _print(_of_files(questions, predictions, odds, threshold), as_json)
+        return
+    if strange := given_among(context, "odds", "threshold"):
+        raise ValueError(f"{', '.join(strange)} goes with --predictions; a run has its own")
+    if out is None:
+        raise ValueError("say where the run is to be, with --out DIR; or what is to be scored, with --predictions FILE")
     if (out / RUN_FILE).is_file():
         if others := given(context, "out", "dev", "as_json"):
             raise ValueError(
@@ -82,8 +103,23 @@ def squad(
             typer.echo(line, err=True)
         start(run, out)
     _tune(run, out)
-    found = _score(run, out, questions)
-    typer.echo(json.dumps(found.as_dict(), indent=2) if as_json else str(found))
+    _print(_score(run, out, questions), as_json)
+
+
+def _print(scores: Any, as_json: bool) -> None:
+    """A table, or JSON."""
+    typer.echo(json.dumps(scores.as_dict(), indent=2) if as_json else str(scores))
+
+
+def _of_files(questions: list, predictions: Path, odds: Path | None, threshold: float) -> Any:
+    """The official scores of predictions which lie in files."""
+    from regard.evaluate.squad import score, score_version_1
+    from regard.evaluate.squad_files import read_null_odds, read_predictions
+
+    answers = read_predictions(predictions)
+    if odds is None and all(question.answers for question in questions):
+        return score_version_1(questions, answers)
+    return score(questions, answers, None if odds is None else read_null_odds(odds), threshold)
 
 
 def _tune(run: Any, out: Path) -> None:
@@ -103,14 +139,14 @@ def _tune(run: Any, out: Path) -> None:
 
 def _score(run: Any, out: Path, questions: list) -> Any:
     """The official scores of the answers to questions, which are written beside the model."""
-    from regard.evaluate.squad import score
+    from regard.evaluate.squad import score, score_version_1
     from regard.evaluate.squad_files import read_threshold, write_answers
 
     threshold, ranked = read_threshold(out), _answers(out, questions, run.text.stride)
     has_all = all(question.answers for question in questions)  # as in SQuAD 1.1
     write_answers(out / "predictions", ranked, threshold=float("inf") if has_all else threshold)
     best, odds = _best_and_odds(ranked)
-    return score(questions, best) if has_all else score(questions, best, odds, threshold)
+    return score_version_1(questions, best) if has_all else score(questions, best, odds, threshold)
 
 
 def _best_and_odds(ranked: dict) -> tuple[dict[str, str], dict[str, float]]:

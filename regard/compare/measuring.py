@@ -57,14 +57,12 @@ class Yardstick(ABC):
         quality: the name of the measure by which they are ranked, one of `Measured.measures`.
         is_higher_better: as of BLEU.
         on_the_way: what is measured at shares of the budget, on the validation data.
-        is_higher_better_on_the_way: the same of that.
         by_length: what is measured by length, and what the length is of.
     """
 
     quality: str
     is_higher_better: bool
     on_the_way: str
-    is_higher_better_on_the_way: bool
     by_length: tuple[str, str]
 
     def __init__(self, comparison: Comparison):
@@ -97,7 +95,7 @@ class OfTranslation(Yardstick):
         self._best = comparison.first.plan.best
         self.quality = names[self._best]
         self.on_the_way = f"{self.quality}, validation{'' if self._best == 'loss' else ', greedy'}"
-        self.is_higher_better = self.is_higher_better_on_the_way = self._best != "loss"
+        self.is_higher_better = self._best != "loss"
 
     def value(self, line: Mapping[str, Any]) -> float:
         """As the run has it."""
@@ -120,7 +118,7 @@ class OfText(Yardstick):
     """Bits a byte, which do not depend on the tokenizer."""
 
     quality, is_higher_better = "bits a byte", False
-    on_the_way, is_higher_better_on_the_way = "bits a byte, validation", False
+    on_the_way = "bits a byte, validation"
     by_length = "bits a byte", "tokens read before, in the window or segment"
 
     def value(self, line: Mapping[str, Any]) -> float:
@@ -149,7 +147,7 @@ class OfText(Yardstick):
 class OfReading(Yardstick):
     """What pre-trained encoders are worth: on labelled examples where a comparison names some, else on hidden words."""
 
-    on_the_way, is_higher_better_on_the_way = "nats a hidden word, in pre-training", False
+    on_the_way = "nats a hidden word, in pre-training"
     by_length = "per cent right", "words of the texts"
 
     def __init__(self, comparison: Comparison):

@@ -41,11 +41,6 @@ class PairBatch:
         return self.source, self.target
 
     @property
-    def source_tokens(self) -> int:
-        """Tokens of the source, ends included."""
-        return len(self.source.tokens)
-
-    @property
     def targets(self) -> int:
         """Tokens of the targets, ends included: what a loss is divided by."""
         return len(self.target.tokens)

@@ -59,11 +59,6 @@ class GlueTask:
         """Whether a number is predicted, not a class."""
         return not self.labels
 
-    @property
-    def is_pair(self) -> bool:
-        """Whether an example is two texts."""
-        return all(len(file.layout.texts) == 2 for file in self.files.values())
-
 
 def _three(labelled: Layout, test: Layout, train: int, dev: int, tests: int) -> Mapping[str, GlueFile]:
     """The files of a task which has the usual three."""

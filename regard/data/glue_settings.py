@@ -41,10 +41,6 @@ class Settings:
         """How many steps there are with so many examples to train on; what is left of a batch at the end is not one."""
         return self.steps if self.steps is not None else max(1, int(examples / self.batch * (self.epochs or 0)))
 
-    def warmup_for(self, examples: int) -> int:
-        """How many of them belong to the warm-up, rounded down."""
-        return int(round(self.warmup * self.steps_for(examples), 6))  # 0.29 * 100 is a little less than 29
-
 
 # Devlin et al. 2019, section 4.1: batches of 32, 3 epochs, and of four rates the best on the development set. Length
 # and warm-up are those of `run_classifier.py`.

@@ -2,71 +2,15 @@
 
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from regard.data.glue import HIGHEST_SCORE, LOWEST_SCORE, GlueTask
-from regard.data.lines import lines_of
-from regard.data.rows import Unusable
 from regard.evaluate.glue import SHEETS
 from regard.storage.files import written_whole
 from regard.storage.names import require
 
 HEADER = "index\tprediction"
-
-
-def write_predictions(folder: str | Path, name: str, predictions: Sequence[str] | Sequence[float]) -> Path:
-    """Write the predictions of a sheet's test split as `folder/NAME.tsv`, as a submission holds them.
-
-    Raises:
-        ValueError: if there is no such sheet, they are not as many as the split has, or one is no label.
-    """
-    text = _sheet_text(name, predictions)
-    path = Path(folder) / f"{name}.tsv"
-    with written_whole(path) as file:
-        file.write(text)
-    return path
-
-
-def read_predictions(folder: str | Path) -> dict[str, list[str] | list[float]]:
-    """The predictions of all sheets which lie in a folder, as `write_predictions` wrote them.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if a file is not one of predictions.
-    """
-    found: dict[str, list[str] | list[float]] = {}
-    for name, sheet in SHEETS.items():
-        path = Path(folder) / f"{name}.tsv"
-        if path.is_file():
-            cells = _cells(path)
-            try:
-                found[name] = [float(cell) for cell in cells] if sheet.task.is_regression else cells
-                _sheet_text(name, found[name])
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from None
-    if not found:
-        raise FileNotFoundError(f"no predictions in {folder}; looked for {', '.join(f'{name}.tsv' for name in SHEETS)}")
-    return found
-
-
-def _cells(path: Path) -> list[str]:
-    """The column of predictions of a file.
-
-    Raises:
-        ValueError: if the header or an index is another.
-    """
-    cells = []
-    for number, line in enumerate(lines_of(path), -1):
-        if isinstance(line, Unusable):
-            raise line
-        index, _, cell = line.partition("\t")
-        is_wrong = index != str(number) if number >= 0 else line != HEADER
-        if is_wrong:
-            expected = f"index {number} and a prediction" if number >= 0 else "the header index, prediction"
-            raise ValueError(f"{path}:{number + 2}: expected {expected} with a tab between, got {line!r}")
-        cells.append(cell)
-    return cells[1:]
 
 
 def write_submission(path: str | Path, predictions: Mapping[str, Sequence[str] | Sequence[float]]) -> None:
@@ -80,22 +24,31 @@ def write_submission(path: str | Path, predictions: Mapping[str, Sequence[str] |
         ValueError: if sheets are missing or not known, have not as many predictions as their split, or one is no label.
     """
     path = Path(path)
-    if path.suffix != ".zip":
-        raise ValueError(f"a submission is a zip file, got {path}")
-    for name in predictions:
-        require("sheet", name, SHEETS)
-    missing = [name for name in SHEETS if name not in predictions]
-    if missing:
-        raise ValueError(
-            f"a submission has a sheet for each of {', '.join(SHEETS)}; there are no predictions for "
-            f"{', '.join(missing)}; for a task without a model predict one class throughout, and say so"
-        )
+    require_submission(path, predictions)
     texts = {name: _sheet_text(name, predictions[name]) for name in SHEETS}
     with written_whole(path, "wb") as file, zipfile.ZipFile(file, "w") as archive:
         for name, text in texts.items():
             entry = zipfile.ZipInfo(f"{name}.tsv")  # dated 1980; not compressed, for zlib's versions differ in bytes
             entry.create_system, entry.external_attr = 3, 0o644 << 16  # the same on every system
             archive.writestr(entry, text)
+
+
+def require_submission(path: Path, sheets: Iterable[str]) -> None:
+    """Refuse what the server would not take, before there are predictions.
+
+    Raises:
+        ValueError: if the file is no zip, or sheets are missing or not known.
+    """
+    if path.suffix != ".zip":
+        raise ValueError(f"a submission is a zip file, got {path}")
+    there = set(sheets)
+    for name in there:
+        require("sheet", name, SHEETS)
+    if missing := [name for name in SHEETS if name not in there]:
+        raise ValueError(
+            f"a submission has a sheet for each of {', '.join(SHEETS)}; there are no predictions for "
+            f"{', '.join(missing)}; for a task without a model predict one class throughout, and say so"
+        )
 
 
 def _sheet_text(name: str, predictions: Sequence[str] | Sequence[float]) -> str:

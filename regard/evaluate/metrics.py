@@ -13,7 +13,6 @@ from regard.storage.names import require
 
 OF_CLASSES = ("accuracy", "f1", "macro_f1", "weighted_f1", "matthews")
 OF_NUMBERS = ("pearson", "spearman", "mean_squared_error", "mean_absolute_error")
-METRICS = OF_CLASSES + OF_NUMBERS
 
 
 @dataclass(frozen=True)

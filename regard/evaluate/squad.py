@@ -141,9 +141,7 @@ def score(
             prediction has no odds, or odds are not numbers; or if there is a threshold and no odds.
     """
     asked = labelled(questions)
-    there = [question for question in asked if question.id in predictions]
-    if not there:
-        raise ValueError(f"none of {len(asked)} questions has a prediction; are these predictions of other questions?")
+    there = _with_prediction(asked, predictions)
     if no_answer is None and threshold != 1.0:
         raise ValueError(f"threshold={threshold} needs no_answer, the odds which it is held against")
     raw = [
@@ -165,25 +163,36 @@ def score(
     )
 
 
-def score_version_1(questions: Iterable[Question], predictions: Mapping[str, str]) -> Figures:
+def score_version_1(questions: Iterable[Question], predictions: Mapping[str, str]) -> SquadScores:
     """What predictions score by the script of SQuAD 1.1, where every question has an answer.
 
     It differs from that of 2.0 in answers and predictions without words alone: none is left out, and F1 of two is 0.
-    Missing predictions are wrong.
 
     Raises:
-        ValueError: if there are no questions, or one has no answer or is there twice.
+        ValueError: if there are no questions, one has no answer or is there twice, or none has a prediction.
     """
     asked = labelled(questions)
     for question in asked:
         if not question.answers:
             raise ValueError(f"{question.place}: question {question.id!r} has no answer; SQuAD 1.1 has none such")
-    there = [question for question in asked if question.id in predictions]
+    there = _with_prediction(asked, predictions)
     best = [
         {q.id: max(measure(answer.text, predictions[q.id]) for answer in q.answers) for q in there}
         for measure in (exact, _f1_of_words)
     ]
-    return _figures(asked, best)
+    return SquadScores(_figures(asked, best), None, None, _figures(there, best), None)
+
+
+def _with_prediction(asked: list[Question], predictions: Mapping[str, str]) -> list[Question]:
+    """The questions with a prediction.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    there = [question for question in asked if question.id in predictions]
+    if not there:
+        raise ValueError(f"none of {len(asked)} questions has a prediction; are these predictions of other questions?")
+    return there
 
 
 def _f1_of_words(answer: str, prediction: str) -> float:

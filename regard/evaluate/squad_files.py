@@ -51,11 +51,6 @@ def write_answers(folder: str | Path, ranked: Mapping[str, Ranked], *, threshold
     _write(folder / NULL_ODDS, null_odds)
 
 
-def write_predictions(path: str | Path, predictions: Mapping[str, str]) -> None:
-    """Write the answer to each question, by its id."""
-    _write(Path(path), dict(predictions))
-
-
 def read_predictions(path: str | Path) -> dict[str, str]:
     """The answer to each question, by its id.
 
@@ -74,26 +69,6 @@ def read_null_odds(path: str | Path) -> dict[str, float]:
         ValueError: if it is not JSON, or not such a file, or has an id twice.
     """
     return _read(path, lambda value, place: checked(value, float, place))
-
-
-def read_nbest(path: str | Path) -> dict[str, list[tuple[str, float]]]:
-    """The answers to each question, by its id, with their probabilities; BERT's files and XLNet's.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not JSON, or not such a file, or has an id twice.
-    """
-    return _read(path, _guesses)
-
-
-def _guesses(value: object, place: str) -> list[tuple[str, float]]:
-    """The answers to one question."""
-    found = []
-    for number, guess in enumerate(checked(value, list, place)):
-        at = f"{place}[{number}]"
-        text = entry(guess, "text", str, at)
-        found.append((text, entry(guess, "probability", float, at)))
-    return found
 
 
 def _read(path: str | Path, one: Callable[[object, str], Value]) -> dict[str, Value]:

@@ -1,7 +1,6 @@
 """The commands of encoders as a user meets them."""
 
 import json
-import zipfile
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from small_encoders import save_reader, write_reviews
 from typer.testing import CliRunner
 
 from regard.cli.__main__ import app
-from regard.evaluate.glue import SHEETS
 from regard.training.run import read_run
 
 QUICK = ["--longest", "16", "--rate", "0.003", "--set", "plan.optimiser=adamw", "--set", "plan.beta2=0.999"]
@@ -284,6 +282,34 @@ def test_questions_are_learnt_scored_and_answered(tmp_path, bert):
     assert answer["threshold"] == json.loads((out / "threshold.json").read_text())["null_odds"]
 
 
+def test_predictions_of_others_are_scored_by_the_official_scripts(tmp_path):
+    articles = [article(n, "good", n < 2) for n in range(4)]
+    (tmp_path / "dev.json").write_text(json.dumps({"data": articles}))
+    (tmp_path / "first.json").write_text(json.dumps({"data": articles[:2]}))
+    (tmp_path / "answers.json").write_text(json.dumps({"0": "good film", "1": "good", "2": "", "3": "good"}))
+    (tmp_path / "odds.json").write_text(json.dumps({"0": -2, "1": -1.5, "2": 0.5, "3": 2.0}))
+    command = ["squad", "--dev", tmp_path / "dev.json", "--predictions", tmp_path / "answers.json"]
+    report = json.loads(run(*command, "--json").stdout)
+    assert (report["exact"], report["HasAns_exact"], report["NoAns_exact"]) == (50, 50, 50)
+    assert report["HasAns_f1"] == pytest.approx(100 * (1 + 2 / 3) / 2)
+    with_odds = [*command, "--odds", tmp_path / "odds.json", "--json"]
+    report = json.loads(run(*with_odds).stdout)
+    assert (report["NoAns_exact"], report["best_exact"], report["best_exact_thresh"]) == (100, 75, -1.5)
+    assert json.loads(run(*with_odds, "--threshold", -1.8).stdout)["HasAns_exact"] == 0
+    table = run("squad", "--dev", tmp_path / "first.json", "--predictions", tmp_path / "answers.json").stdout
+    assert [line.split() for line in table.splitlines()] == [
+        ["questions", "number", "exact", "F1"],
+        ["all", "2", "50.00", "83.33"],
+    ]
+    for options, message in (
+        ([*command, "--seed", 2], "--predictions are scored as they are; leave --seed away"),
+        ([*command, "--threshold", 0.5], "--threshold is held against --odds FILE"),
+        (["squad", "--dev", tmp_path / "dev.json"], "say where the run is to be, with --out DIR; or what"),
+        ([*command[:3], "--odds", tmp_path / "odds.json"], "--odds goes with --predictions"),
+    ):
+        assert message in str(run(*options).exception)
+
+
 def test_squad_refuses_what_it_cannot_do(tmp_path, bert, reviews):
     articles = [article(number, "good", True) for number in range(2)]
     (tmp_path / "a.json").write_text(json.dumps({"version": "v2.0", "data": articles}))
@@ -331,11 +357,16 @@ def test_glue_prints_its_table_over_seeds_and_runs_nothing_twice(tmp_path, bert)
     assert "holds a run with another plan.rate; choose another --out" in str(other.exception)
     longer = run(*command, "--settings", "bert", "--epochs", 3, "--rate", 0.003, "--longest", 16)
     assert "plan.steps" in str(longer.exception)
-    refused = run(*command, *options, "--submission", tmp_path / "glue.zip")
-    assert "CoLA" in str(refused.exception)
-    assert not (tmp_path / "glue.zip").exists()
-    assert not zipfile.is_zipfile(tmp_path / "glue.zip")
-    assert "CoLA" in SHEETS
+
+
+def test_a_submission_which_cannot_be_is_refused_before_anything_is_trained(tmp_path, bert):
+    write_glue(tmp_path / "glue", "SST-2", 100)
+    command = ["glue", "--data", tmp_path / "glue", "--model", bert, "--out", tmp_path / "runs", "--settings", "bert"]
+    refused = run(*command, "--submission", tmp_path / "glue.zip")
+    assert "there are no predictions for CoLA, MRPC, STS-B" in str(refused.exception)
+    refused = run(*command, "--submission", tmp_path / "glue")
+    assert "a submission is a zip file" in str(refused.exception)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["glue"]
 
 
 def test_glue_trains_by_the_optimiser_of_the_settings(tmp_path, bert):

@@ -350,7 +350,7 @@ def test_padding_is_what_padding_the_batches_would_add(store):
     tokens = positions = 0
     for indices in of_epochs(store, BATCHING, 1)[0]:
         batch = store.batch(indices)
-        tokens += batch.source_tokens + batch.targets
+        tokens += len(batch.source.tokens) + batch.targets
         positions += batch.source.padded(0).numel() + batch.target.padded(0).numel()
     assert padding(Buckets(store, BATCHING)).alike == pytest.approx(1 - tokens / positions, abs=1e-12)
 
@@ -367,7 +367,7 @@ def test_padding_by_hand(tmp_path):
 
 def test_the_padding_of_one_batch_is_counted_from_its_lengths(tmp_path):
     batch = stored(tmp_path / "store", [(2, 3), (4, 3)]).batch([0, 1])
-    assert (batch.source_tokens, batch.targets, len(batch)) == (6, 6, 2)
+    assert (len(batch.source.tokens), batch.targets, len(batch)) == (6, 6, 2)
     assert batch.padding == pytest.approx(1 - 12 / 14)
 
 

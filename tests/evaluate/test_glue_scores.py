@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from regard.data.examples import Example
-from regard.data.glue import GLUE_TASKS, read_glue
+from regard.data.glue import read_glue
 from regard.evaluate.glue import SHEETS, GlueScores, Spread, over_seeds, score_sheet
-from regard.evaluate.glue_files import read_predictions, write_predictions, write_submission
+from regard.evaluate.glue_files import write_submission
 from regard.evaluate.metrics import Measure, Measures
 
 FILES = ["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "MNLI-mm", "QNLI", "RTE", "WNLI", "AX"]
@@ -319,51 +319,3 @@ class TestSubmission:
             write_submission(tmp_path / "submission.zip", predictions | {"MNLI": []})
         with pytest.raises(ValueError, match="is a zip file, got"):
             write_submission(tmp_path / "submission.tsv", predictions)
-
-
-class TestPredictions:
-    """Predictions of a task at a time, which are gathered for a submission."""
-
-    def test_what_was_written_is_read_again_and_makes_a_submission(self, predictions, tmp_path):
-        for name in reversed(list(SHEETS)):
-            assert write_predictions(tmp_path / "runs", name, predictions[name]) == tmp_path / "runs" / f"{name}.tsv"
-        gathered = read_predictions(tmp_path / "runs")
-        write_submission(tmp_path / "one.zip", gathered)
-        write_submission(tmp_path / "other.zip", predictions)
-        assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "other.zip").read_bytes()
-
-    def test_only_what_lies_there_is_read(self, predictions, tmp_path):
-        write_predictions(tmp_path, "WNLI", predictions["WNLI"])
-        assert read_predictions(tmp_path) == {"WNLI": predictions["WNLI"]}
-
-    def test_numbers_come_back_as_numbers(self, tmp_path):
-        numbers = np.linspace(0, 5, GLUE_TASKS["STS-B"].files["test"].count).tolist()
-        write_predictions(tmp_path, "STS-B", numbers)
-        assert read_predictions(tmp_path)["STS-B"] == pytest.approx(numbers, abs=5.1e-7)  # six digits
-
-    def test_a_folder_without_predictions_is_an_error(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"no predictions in .*looked for CoLA\.tsv, SST-2\.tsv"):
-            read_predictions(tmp_path)
-
-    @pytest.mark.parametrize(
-        ("find", "put", "message"),
-        [
-            ("index\tprediction", "index\tlabel", r"WNLI\.tsv:1: expected the header index, prediction"),
-            ("\n3\t", "\n4\t", r"WNLI\.tsv:5: expected index 3 and a prediction .* got '4\\t1'"),
-            ("\n3\t1", "\n3\t2", r"WNLI\.tsv: prediction 3 of WNLI must be one of 0, 1, got '2'"),
-            ("\n145\t1", "", r"WNLI\.tsv: WNLI has 146 predictions, .* got 145"),
-        ],
-    )
-    def test_a_damaged_file_is_an_error_which_names_it(self, predictions, tmp_path, find, put, message):
-        path = write_predictions(tmp_path, "WNLI", predictions["WNLI"])
-        text = path.read_text()
-        assert find in text
-        path.write_text(text.replace(find, put))
-        with pytest.raises(ValueError, match=message):
-            read_predictions(tmp_path)
-
-    def test_a_file_with_words_for_numbers_is_an_error_which_names_it(self, predictions, tmp_path):
-        path = write_predictions(tmp_path, "STS-B", predictions["STS-B"])
-        path.write_text(path.read_text().replace("2.500000", "high", 1))
-        with pytest.raises(ValueError, match=r"STS-B\.tsv: .*'high'"):
-            read_predictions(tmp_path)

@@ -115,10 +115,11 @@ def test_predictions_of_other_questions_are_left_aside():
 
 def test_the_first_version_knows_no_empty_answers():
     asked = [question("a", "cat"), question("b", "the", "dog"), question("e", "the")]
-    figures = score_version_1(asked, {"a": "", "b": "an", "e": "an"})
-    assert figures == Figures(200 / 3, 0.0, 3)  # of no words: the same, but F1 is 0
-    figures = score_version_1(asked, {"a": "black cat"})
-    assert (figures.exact, figures.f1, figures.total) == (0, pytest.approx(100 * 2 / 3 / 3), 3)
+    scores = score_version_1(asked, {"a": "", "b": "an", "e": "an"})
+    assert scores.all == scores.predicted == Figures(200 / 3, 0.0, 3)  # of no words: the same, but F1 is 0
+    scores = score_version_1(asked, {"a": "black cat"})
+    assert (scores.all.exact, scores.all.f1, scores.all.total) == (0, pytest.approx(100 * 2 / 3 / 3), 3)
+    assert (scores.predicted.f1, scores.missing) == (pytest.approx(100 * 2 / 3), 2)
 
 
 def test_what_cannot_be_scored_is_refused():
@@ -129,8 +130,9 @@ def test_what_cannot_be_scored_is_refused():
             scored([ASKED[0], ASKED[0]], GIVEN)
         with pytest.raises(ValueError, match="here: question 'a' has no answers to be scored by"):
             scored([ASKED[0].without_answers()], GIVEN)
-    with pytest.raises(ValueError, match="none of 5 questions has a prediction"):
-        score(ASKED, {"z": "ox"})
+    for scored, asked in ((score, ASKED), (score_version_1, ASKED[:1])):
+        with pytest.raises(ValueError, match=f"none of {len(asked)} questions has a prediction"):
+            scored(asked, {"z": "ox"})
     with pytest.raises(ValueError, match=r"threshold=0\.5 needs no_answer"):
         score(ASKED, GIVEN, threshold=0.5)
     with pytest.raises(ValueError, match="question 'b' has a prediction, but no odds"):
