@@ -71,7 +71,12 @@ class PackedReader(Loaded):
         folder = Path(folder)
         save_model(self.model, folder)
         self.tokenizer.save(folder / TOKENIZER)
-        about = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": self.longest}
+        about = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": self.longest,
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],  # without, pairs lose their segments
+            "padding_side": "left" if self.encoder.sums_up_last else "right",  # the last token is read at the end
+        }
         with written_whole(folder / TOKENIZER_CONFIG) as file:
             json.dump(about | self.tokenizer.special_tokens, file, indent=2)
             file.write("\n")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_encoders import LINES
 from tiny import headed, inputs, shaken, tiny
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -20,7 +21,9 @@ from regard.models.hugging_face_encoders import ENCODER_LAYOUTS
 from regard.models.parameters import fill
 from regard.models.saved import load_encoder, load_model, save_model
 from regard.objectives.labels import ConditionalSpans
+from regard.reading.reader import Reader
 from regard.storage.weights import read_tensors, write_tensors
+from regard.text.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
 EXACT = {"atol": 1e-12, "rtol": 1e-12}
@@ -270,6 +273,25 @@ def test_a_directory_of_ours_gives_the_same(name, head, tmp_path):
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     compare(model, peer, *inputs(PEERS[name].ours, *LENGTHS, seed=1, words=WORDS))
+
+
+@pytest.mark.parametrize(("kind", "changes"), [("bert", {"context": 64}), ("albert", {"context": 64}), ("xlnet", {})])
+def test_texts_in_their_hands_give_the_same_from_a_directory_of_ours(kind, changes, tmp_path):
+    """Their tokenizer of our directory tells the texts of a pair apart, and pads on the side which the model needs."""
+    words = Tokenizer.train(LINES, kind=kind, vocabulary=120)
+    reader = Reader(headed(kind, "classification", dtype=torch.float32, words=words.size, **changes), words)
+    reader.save(tmp_path)
+    texts = [("the film was good", "the walk ended"), ("dull", "the dinner was bright"), "the book was poor"]
+    firsts, seconds = [text if isinstance(text, str) else text[0] for text in texts], [text[1] for text in texts[:2]]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    peer = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        pairs, alone = (
+            peer(**tokenizer(*parts, padding=True, return_tensors="pt")).logits.softmax(1)
+            for parts in ((firsts[:2], seconds), (firsts,))
+        )
+    found = torch.tensor([list(one.probabilities.values()) for one in reader.predict([*texts, *firsts])])
+    assert_close(found, torch.cat([pairs, alone[2:], alone]))
 
 
 @every_kind
