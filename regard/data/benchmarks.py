@@ -32,9 +32,13 @@ class GluePart:
         return read_glue(self.task, Path(self.path), self.split, skipped=skipped)
 
 
+# Of fewer articles a share is no share of the questions.
+_MANY = 10
+
+
 @dataclass(frozen=True)
 class SquadFile:
-    """A file of SQuAD 1.1 or 2.0, or a share of its articles.
+    """A file of SQuAD 1.1 or 2.0, or a share of its articles; of its contexts, where there are hardly any articles.
 
     In SQuAD 2.0 some articles have many questions without an answer, and most have none. Each share has its part of
     both, so that a threshold of no answer can be tuned on it.
@@ -52,22 +56,34 @@ class SquadFile:
             raise ValueError(f"share must ascend within 0 and 1, got {list(self.share)}")
 
     def read(self) -> list[Question]:
-        """The questions, in order; those of an article are in one share."""
-        found = questions = read_squad(self.path)
-        if self.share != (0.0, 1.0):
-            places = _mixed(questions)
-            found = [question for question in questions if self.share[0] <= places[question.title] < self.share[1]]
-        if not found:
-            articles = len({question.title for question in questions})
-            raise ValueError(f"{self.path}: none of its {articles} articles is in the share {list(self.share)}")
-        return found
+        """The questions, in order; those of an article, or of a context, are in one share.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        questions = read_squad(self.path)
+        if not questions:
+            raise ValueError(f"{self.path}: there is no question in it")
+        if self.share == (0.0, 1.0):
+            return questions
+        titles = [question.title for question in questions]
+        has_articles = len(set(titles)) >= _MANY  # files of one's own often have one, or do not name them
+        groups = titles if has_articles else [question.context for question in questions]
+        places = _mixed(questions, groups)
+        chosen = [self.share[0] <= places[group] < self.share[1] for group in groups]
+        if not any(chosen):
+            what = f"{len(places)} {'articles' if has_articles else 'contexts'}"
+            raise ValueError(
+                f"{self.path}: none of its {what} is in the share {list(self.share)}; take a wider one, or more text"
+            )
+        return [question for question, is_in in zip(questions, chosen, strict=True) if is_in]
 
 
-def _mixed(questions: list[Question]) -> dict[str, float]:
-    """A place in [0, 1) for each article, spread evenly over those with many impossible questions and with few."""
+def _mixed(questions: list[Question], groups: list[str]) -> dict[str, float]:
+    """A place in [0, 1) for each group, spread evenly over those with many impossible questions and with few."""
     from scipy.stats.qmc import Halton
 
-    asked = Counter(question.title for question in questions)
-    impossible = Counter(question.title for question in questions if question.is_impossible)
-    titles = sorted(asked, key=lambda title: (-impossible[title] / asked[title], title))
-    return dict(zip(titles, Halton(1, scramble=False).random(len(titles)).flatten().tolist(), strict=True))
+    asked = Counter(groups)
+    impossible = Counter(group for group, one in zip(groups, questions, strict=True) if one.is_impossible)
+    names = sorted(asked, key=lambda name: (-impossible[name] / asked[name], name))
+    return dict(zip(names, Halton(1, scramble=False).random(len(names)).flatten().tolist(), strict=True))

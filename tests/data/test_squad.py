@@ -164,8 +164,26 @@ def test_shares_have_whole_articles_of_both_kinds(written, held):
         assert sum(one.is_impossible for one in part) / len(part) == pytest.approx(60 / 320, rel=0.4)
 
 
+def test_of_a_file_with_hardly_any_articles_shares_have_whole_contexts(written):
+    content = several([0] * 30 + [2] * 10)
+    paragraphs = [one["paragraphs"][0] | {"context": f"{CONTEXT} {n}"} for n, one in enumerate(content["data"])]
+    path = str(written({"data": [{"paragraphs": paragraphs}]}))
+    apart, kept = SquadFile(path, (0.0, 0.25)).read(), SquadFile(path, (0.25, 1.0)).read()
+    assert (len(apart), len(apart) + len(kept)) == (40, 160)
+    assert not {one.context for one in apart} & {one.context for one in kept}
+    assert 2 <= sum(one.is_impossible for one in apart) <= 8
+
+
 def test_a_share_without_an_article_is_refused(written):
     path = written(several([0]))
     assert len(SquadFile(str(path), (0.0, 0.1)).read()) == 4
-    with pytest.raises(ValueError, match=re.escape(f"{path}: none of its 1 articles is in the share [0.1, 1.0]")):
+    with pytest.raises(ValueError, match=re.escape(f"{path}: none of its 1 contexts is in the share [0.1, 1.0]")):
         SquadFile(str(path), (0.1, 1.0)).read()
+    path = written(several([0] * 10))
+    with pytest.raises(ValueError, match=re.escape("none of its 10 articles is in the share [0.001, 0.002]")):
+        SquadFile(str(path), (0.001, 0.002)).read()
+
+
+def test_a_file_without_questions_is_refused(written):
+    with pytest.raises(ValueError, match="there is no question in it"):
+        SquadFile(str(written({"data": []}))).read()
