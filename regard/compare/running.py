@@ -25,6 +25,7 @@ from regard.compare.measuring import YARDSTICKS, Length, Yardstick
 from regard.models.parameters import plain_weights
 from regard.storage.files import written_whole
 from regard.storage.folders import folder_whole, taken
+from regard.text.tokenizer import TOKENIZER
 from regard.training.checkpoint import checkpoints
 from regard.training.log import MEASURES, Part, read_measures
 from regard.training.loop import Diverged, Interrupted, train
@@ -199,7 +200,7 @@ def _sharing(run: Run, place: Path, data: Path) -> Run:
     if not (place / "data").is_dir():
         with folder_whole(place / "data") as filled:
             shutil.copytree(data / "data", filled, copy_function=os.link, dirs_exist_ok=True)
-    tokenizer = data.resolve() if run.task is TranslationTask else data.resolve() / "tokenizer.json"
+    tokenizer = data.resolve() if run.task is TranslationTask else data.resolve() / TOKENIZER
     return dataclasses.replace(run, text=dataclasses.replace(run.text, load=str(tokenizer)))
 
 

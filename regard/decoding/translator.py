@@ -21,9 +21,9 @@ from regard.layers.dropout import without_dropout
 from regard.models.directory import require_reading
 from regard.models.saved import load_model, save_model
 from regard.storage.files import written_whole
-from regard.text.tokenizer import Tokenizer
+from regard.text.tokenizer import TOKENIZER, Tokenizer
 
-SOURCE, TARGET, SEARCH = "tokenizer.json", "target_tokenizer.json", "search.json"
+SOURCE, TARGET, SEARCH = TOKENIZER, "target_tokenizer.json", "search.json"
 LENGTH_PENALTY = 0.6  # Vaswani et al. 2017, section 6.1
 LONGER = 50  # a translation may have this many tokens more than its source; from the same section
 

@@ -16,9 +16,8 @@ from regard.layers.dropout import without_dropout
 from regard.layers.state import Hypotheses
 from regard.models.directory import require_reading
 from regard.models.saved import load_model, save_model
+from regard.text.directory import save_tokenizer
 from regard.text.tokenizer import Tokenizer
-
-TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,10 @@ class Writer(Loaded):
         Raises:
             ValueError: if the weights were rounded.
         """
-        save_model(self.model, folder)
-        self.tokenizer.save(Path(folder) / TOKENIZER)
+        end = self.tokenizer.special_ids.get("eos")  # which also stands before a text
+        save_model(self.model, folder, bos_token_id=end, eos_token_id=end)
+        longest = {} if self.context is None else {"model_max_length": self.context}
+        save_tokenizer(self.tokenizer, Path(folder), **longest)
 
     @property
     def context(self) -> int | None:

@@ -25,8 +25,13 @@ from regard.storage.files import written_whole
 from regard.storage.weights import write_tensors
 
 
-def save_model(model: nn.Module, folder: str | Path) -> None:
+def save_model(model: nn.Module, folder: str | Path, **told: Any) -> None:
     """Write config.json and model.safetensors into `folder`.
+
+    Args:
+        model: with or without a head.
+        folder: made where it is not there.
+        **told: what Transformers is told beside that, in the config.json of a model which it knows.
 
     Raises:
         ValueError: if the weights were rounded.
@@ -40,7 +45,7 @@ def save_model(model: nn.Module, folder: str | Path) -> None:
     layout = LAYOUTS.get(name)
     if name in ENCODER_LAYOUTS:
         layout = ENCODER_LAYOUTS[name].headed(head, pools=values["pools"])
-    about = {"model_type": name, **values} if layout is None else layout.write_config(values)
+    about = {"model_type": name, **values} if layout is None else layout.write_config(values) | told
     if isinstance(model, Head):
         about |= written_labels(head, model.labels) | ENCODER_LAYOUTS[name].written_dropout(model.dropout.rate, about)
     write_tensors(folder / WEIGHTS, weights if layout is None else layout.write_tensors(weights, values["heads"]))

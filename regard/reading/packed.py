@@ -18,10 +18,10 @@ from regard.layers.dropout import without_dropout
 from regard.models.directory import model_folder, require_reading
 from regard.models.heads import kind_of
 from regard.models.saved import load_model, save_model
-from regard.storage.files import written_whole
+from regard.text.directory import save_tokenizer
+from regard.text.encoders import TOKENIZER_CONFIG
 from regard.text.tokenizer import Tokenizer
 
-TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
 BATCH = 2048  # tokens which are computed together at most
 Result = TypeVar("Result")
 Texts = Sequence[str | tuple[str, str]]
@@ -70,16 +70,13 @@ class PackedReader(Loaded):
         """
         folder = Path(folder)
         save_model(self.model, folder)
-        self.tokenizer.save(folder / TOKENIZER)
-        about = {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": self.longest,
-            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],  # without, pairs lose their segments
-            "padding_side": "left" if self.encoder.sums_up_last else "right",  # the last token is read at the end
-        }
-        with written_whole(folder / TOKENIZER_CONFIG) as file:
-            json.dump(about | self.tokenizer.special_tokens, file, indent=2)
-            file.write("\n")
+        save_tokenizer(
+            self.tokenizer,
+            folder,
+            model_max_length=self.longest,
+            model_input_names=["input_ids", "token_type_ids", "attention_mask"],  # without, pairs lose their segments
+            padding_side="left" if self.encoder.sums_up_last else "right",  # the last token is read at the end
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ SPACE = "▁"  # stands for the space before a piece, as in SentencePiece
 PARAGRAPH = "<eop>"  # XLNet's end of a paragraph
 CONTINUES = "##"  # stands before a piece of BERT's which goes on with a word
 
-_SETTINGS = "tokenizer_config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"  # what Transformers is told of a tokenizer
 
 
 def bert_cleaning(
@@ -84,7 +84,7 @@ def settings(vocabulary: Path) -> dict[str, bool | None]:
     Raises:
         ValueError: if it is damaged, or says what is not done here.
     """
-    path = vocabulary.with_name(_SETTINGS)
+    path = vocabulary.with_name(TOKENIZER_CONFIG)
     if not path.is_file():
         return {}
     try:

@@ -43,7 +43,9 @@ from regard.text.published import WORD_END, pair_in, read_pair, special_ids
 from regard.text.sentencepiece import read_sentencepiece
 from regard.text.wordpiece import read_wordpiece
 
-__all__ = ["KINDS", "SPECIAL", "Tokenizer", "Unfolding"]
+__all__ = ["KINDS", "SPECIAL", "TOKENIZER", "Tokenizer", "Unfolding"]
+
+TOKENIZER = "tokenizer.json"
 
 # Threads inside the library, but none in a forked process: the threads of a pool do not survive the fork.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -51,6 +53,7 @@ os.register_at_fork(after_in_child=lambda: os.environ.__setitem__("TOKENIZERS_PA
 
 _SHOWN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
 _PUBLISHED = {".model": read_sentencepiece, ".txt": read_wordpiece}  # other files than tokenizer.json
+_THEIRS = {"pad": "pad", "end": "eos", "unknown": "unk", "summary": "cls", "separator": "sep", "mask": "mask"}
 _LONE_BYTES = {0xDC00 + byte: f"<0x{byte:02X}>" for byte in range(0x80, 0x100)}  # as "surrogateescape" reads them
 
 
@@ -112,7 +115,7 @@ class Tokenizer:
         """
         path = Path(path)
         if path.is_dir():
-            path, folder = path / "tokenizer.json", path
+            path, folder = path / TOKENIZER, path
             if not path.is_file() and (pair := pair_in(folder)):
                 return cls.from_files(*pair)
             if not path.is_file():
@@ -171,11 +174,14 @@ class Tokenizer:
         return self._id("unknown")
 
     @property
+    def special_ids(self) -> dict[str, int]:
+        """The ids of the special tokens by the names which Transformers has for these."""
+        return {_THEIRS[name]: id for name, id in self._special.items()}
+
+    @property
     def special_tokens(self) -> dict[str, str]:
-        """The special tokens of an encoder by the names which Transformers has for them."""
-        names = {"pad": "pad", "unknown": "unk", "summary": "cls", "separator": "sep", "mask": "mask"}
-        there = {f"{theirs}_token": self._special[ours] for ours, theirs in names.items() if ours in self._special}
-        return {name: self._tokenizer.id_to_token(id) or "" for name, id in there.items()}
+        """The special tokens by the names which Transformers has for them, such as `eos_token`."""
+        return {f"{name}_token": self._tokenizer.id_to_token(id) or "" for name, id in self.special_ids.items()}
 
     @property
     def mask(self) -> int:

@@ -24,13 +24,12 @@ from regard.models.heads import HEADS
 from regard.models.parameters import fill, plain_weights
 from regard.models.saved import load_encoder
 from regard.objectives.labels import LABELS, labels_of
-from regard.reading.packed import TOKENIZER
 from regard.reading.preparing import SPANS, Form, Prepared, prepare
 from regard.reading.reader import Reader
 from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.storage.weights import read_tensors, write_tensors
-from regard.text.tokenizer import Tokenizer
+from regard.text.tokenizer import TOKENIZER, Tokenizer
 from regard.training.optimisers import scaled
 from regard.training.plan import Batch, Plan, Say, Task
 

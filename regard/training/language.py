@@ -20,7 +20,7 @@ from regard.models import entry_of
 from regard.objectives.next_token import NextToken
 from regard.objectives.segments import NextTokenOfSegments
 from regard.storage.names import require
-from regard.text.tokenizer import Tokenizer
+from regard.text.tokenizer import TOKENIZER, Tokenizer
 from regard.training.plan import Batch, Plan, Say, Task, Text, configuration
 
 READINGS = ("documents", "stream", "segments")
@@ -81,9 +81,9 @@ class LanguageTask(Task):
         """Make or open the tokenizer and the two stores of text."""
         run, folder = self.run, self.folder
         if not run.is_begun(folder):
-            (Tokenizer.load(run.text.load) if run.text.load else _train(run, say)).save(folder / "tokenizer.json")
+            (Tokenizer.load(run.text.load) if run.text.load else _train(run, say)).save(folder / TOKENIZER)
             run.save(folder)  # last: a folder with a run.toml has its tokenizer
-        self.tokenizer = Tokenizer.load(folder / "tokenizer.json")
+        self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
         self.context = run.plan.context or self.build_config().context
 

@@ -32,13 +32,12 @@ from regard.models.saved import load_encoder, load_model
 from regard.objectives.loss import Memory
 from regard.objectives.masked_words import MaskedWords
 from regard.objectives.permuted_words import PermutedWords
-from regard.reading.packed import TOKENIZER
 from regard.reading.pretrained import find_model
 from regard.reading.reader import Reader
 from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.kinds import ENCODERS
-from regard.text.tokenizer import Tokenizer
+from regard.text.tokenizer import TOKENIZER, Tokenizer
 from regard.training.plan import Batch, Plan, Say, Task, Text
 
 PAIRS = {"none": Unpaired, "next": NextSentence, "order": SentenceOrder}

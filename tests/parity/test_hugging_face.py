@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from small_encoders import LINES
 from tiny import sentences, tiny
 from torch.testing import assert_close
 
 from regard.attention.packing import Packed
+from regard.decoding.writer import Writer
 from regard.models.directory import read_config
 from regard.models.saved import load_model, save_model
 from regard.storage.weights import read_tensors, write_tensors
+from regard.text.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
 
@@ -101,6 +104,24 @@ def test_a_directory_of_ours_gives_the_same_scores(name, tmp_path):
     model, peer = model.double(), peer.double()
     for text in TEXTS:
         assert_close(model(Packed.of([text])), scores(peer, text), **EXACT)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece", "bytes", "words", "whitespace", "characters"])
+@pytest.mark.parametrize("name", ["gpt2", "gpt", "gpt-neo"])
+def test_texts_in_their_hands_go_on_the_same_from_a_directory_of_ours(name, kind, tmp_path):
+    """Their tokenizer of our directory cuts texts as ours does, and their model ends them where ours does."""
+    words = Tokenizer.train([line + "\n" for line in LINES], kind=kind, vocabulary=300 if kind == "bytes" else 90)
+    writer = Writer(tiny(name, words=words.size, dtype=torch.float32, context=96), words)
+    writer.save(tmp_path)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    peer = PEERS[name].model.from_pretrained(tmp_path)
+    for text in ("the good film", "The day  was\ndull, wasn't it?"):
+        assert tokenizer(text)["input_ids"] == words.encode(text)
+    whole = peer.generate(**tokenizer("the good film", return_tensors="pt"), max_new_tokens=20, do_sample=False)
+    ids = [id for id in whole[0].tolist() if id != words.end]
+    written = writer.generate(["the good film"], tokens=20, temperature=0)[0]
+    assert words.decode(ids, keeps_unknown=True) == f"the good film{written}"
+    assert (peer.generation_config.eos_token_id, tokenizer.pad_token_id) == (words.end, words.pad)
 
 
 @every_peer
