@@ -126,7 +126,13 @@ class Peer:
         transformers.set_seed(seed)
         self.model = transformers.AutoModelForQuestionAnswering.from_pretrained(checkpoint)
         self.arguments = transformers.TrainingArguments(
-            folder, seed=seed, per_device_eval_batch_size=64, save_strategy="no", report_to=[], **arguments
+            folder,
+            seed=seed,
+            per_device_eval_batch_size=64,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            **arguments,
         )
 
     def train(self, questions: Sequence[Question]) -> None:

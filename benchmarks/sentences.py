@@ -41,7 +41,13 @@ class Peer:
             checkpoint, num_labels=len(task.labels) or 1
         )
         self.arguments = transformers.TrainingArguments(
-            folder, seed=seed, per_device_eval_batch_size=64, save_strategy="no", report_to=[], **arguments
+            folder,
+            seed=seed,
+            per_device_eval_batch_size=64,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            **arguments,
         )
 
     def train(self, examples: Sequence[Example]) -> None:

@@ -5,12 +5,15 @@ nor long is run here; of every other command a test elsewhere is named which run
 """
 
 import ast
+import dataclasses
 import importlib
 import inspect
+import json
 import re
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import typer
@@ -25,6 +28,8 @@ from regard.data.corpus import Corpus
 from regard.data.glue import GLUE_TASKS
 from regard.data.glue_settings import SETTINGS
 from regard.decoding.translator import Translator
+from regard.models import MODELS
+from regard.models.hugging_face import LAYOUTS
 from regard.recipes import recipes
 from regard.storage.configuration import configured
 from regard.storage.names import require
@@ -142,7 +147,11 @@ def _check_train(values: dict) -> None:
     """A recipe there is, or a file; and settings which it takes."""
     if values["run"] and not values["run"].endswith(".toml"):
         require("recipe", values["run"], recipes())
-        read_run(values["run"], values["settings"] or ())
+        with TemporaryDirectory() as folder:
+            if first := values["model"]:  # a directory which is called as its kind, in the published size
+                about = LAYOUTS[first].write_config(dataclasses.asdict(next(iter(MODELS[first].sizes.values()))))
+                (Path(folder) / "config.json").write_text(json.dumps(about))
+            read_run(values["run"], values["settings"] or (), folder if first else "")
         return
     kinds = {
         "plan": (FineTuningPlan, LanguagePlan, PretrainingPlan, TranslationPlan),

@@ -28,6 +28,12 @@ MODELS_BY_NAME = {  # floors above know models by their protocols, but for these
     "decoding/writer.py": {"regard.models.directory", "regard.models.saved"},
     "reading/directory.py": {"regard.models", "regard.models.directory"},
     "reading/packed.py": {"regard.models.directory", "regard.models.heads", "regard.models.saved"},
+    "training/beginning.py": {
+        "regard.models",
+        "regard.models.directory",
+        "regard.models.parameters",
+        "regard.models.saved",
+    },
     "training/finetuning.py": {
         "regard.models",
         "regard.models.heads",

@@ -10,7 +10,6 @@ from torch import nn
 
 from regard.data.corpus import Corpus
 from regard.data.loading import Batches, Cursor, stream
-from regard.data.rows import SkippedDocuments
 from regard.data.sources import located
 from regard.data.text_store import TextStore
 from regard.data.windows import Segments, Stretches, Windows
@@ -21,7 +20,8 @@ from regard.objectives.next_token import NextToken
 from regard.objectives.segments import NextTokenOfSegments
 from regard.storage.names import require
 from regard.text.tokenizer import TOKENIZER, Tokenizer
-from regard.training.plan import Batch, Plan, Say, Task, Text, configuration
+from regard.training.beginning import begun, configuration, text_tokenizer
+from regard.training.plan import Batch, Plan, Say, Task, Text
 
 READINGS = ("documents", "stream", "segments")
 
@@ -81,8 +81,9 @@ class LanguageTask(Task):
         """Make or open the tokenizer and the two stores of text."""
         run, folder = self.run, self.folder
         if not run.is_begun(folder):
-            (Tokenizer.load(run.text.load) if run.text.load else _train(run, say)).save(folder / TOKENIZER)
-            run.save(folder)  # last: a folder with a run.toml has its tokenizer
+            self.tokenizer = text_tokenizer(run, say)
+            self.tokenizer.save(folder / TOKENIZER)
+            begun(run, self.build_config()).save(folder)  # last: a folder with a run.toml has its tokenizer
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
         self.context = run.plan.context or self.build_config().context
@@ -162,10 +163,3 @@ class LanguageTask(Task):
     def needs_same_processes(self) -> bool:
         """Lanes, and the memory of each, belong to a number of processes."""
         return self.run.plan.reading == "segments"
-
-
-def _train(run: Any, say: Say) -> Tokenizer:
-    """A tokenizer of the training text."""
-    say(f"training a tokenizer of kind {run.text.kind}")
-    pieces = located(run.train).read(SkippedDocuments() if run.text.skip else None)
-    return run.text.trained_on(piece.text for piece in pieces)

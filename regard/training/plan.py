@@ -1,6 +1,5 @@
 """How any model is trained, and what a task adds to that."""
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
@@ -12,10 +11,10 @@ import torch
 from torch import nn
 
 from regard.data.loading import Cursor
-from regard.models import MODELS, entry_of
-from regard.storage.configuration import configured
+from regard.models import MODELS
 from regard.storage.names import require
 from regard.text.tokenizer import KINDS, Tokenizer
+from regard.training.beginning import go_on_from
 from regard.training.budget import Budget
 from regard.training.optimisers import OPTIMISERS, require_use, scaled
 from regard.training.schedules import SCHEDULES
@@ -169,18 +168,6 @@ class Trained(Protocol):
         ...
 
 
-def configuration(model: dict[str, Any], **vocabularies: int) -> Any:
-    """The configuration of a run's model: that of its size, but for the fields which the run names, and vocabularies.
-
-    Raises:
-        ValueError: if there is no such kind, size or field, or values do not go together.
-    """
-    values = dict(model)
-    entry, size = entry_of(str(values.pop("kind", ""))), str(values.pop("size", ""))
-    require("model.size", size, entry.sizes)
-    return configured(entry.config, {**dataclasses.asdict(entry.sizes[size]), **values, **vocabularies}, "model")
-
-
 class Task(ABC):
     """What a model is trained for: its data, its objective, and what it is worth.
 
@@ -228,8 +215,10 @@ class Task(ABC):
         """The model, at its published start."""
         return MODELS[self.run.model["kind"]].model(self.build_config())
 
-    def begin(self, model: nn.Module, say: Say) -> None:  # noqa: B027
-        """Give a new run's model the weights which it begins with, where they are not those of `build_model`."""
+    def begin(self, model: nn.Module, say: Say) -> None:
+        """Give a new run's model the weights which it goes on from, where the run names a model which has some."""
+        if first := self.run.model.get("from"):
+            go_on_from(model, first)
 
     def begun(self, say: Say) -> nn.Module:
         """The model with which a new run of this seed begins."""

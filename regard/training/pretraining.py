@@ -6,7 +6,6 @@ from collections.abc import Generator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -18,26 +17,25 @@ from regard.data.masked_sequences import MaskedBatch, MaskedSequences
 from regard.data.masking import Masking
 from regard.data.permutation import Permuting
 from regard.data.permuted_sequences import PermutedSequences
-from regard.data.rows import SkippedDocuments
 from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import SentenceStore
 from regard.data.sentences import DIVISIONS
 from regard.data.sources import located
 from regard.layers.dropout import without_dropout
 from regard.models import MODELS, entry_of
-from regard.models.directory import read_config, read_head
+from regard.models.directory import read_head
 from regard.models.heads import HEADS
 from regard.models.parameters import fill, plain_weights
-from regard.models.saved import load_encoder, load_model
+from regard.models.saved import load_encoder
 from regard.objectives.loss import Memory
 from regard.objectives.masked_words import MaskedWords
 from regard.objectives.permuted_words import PermutedWords
 from regard.reading.pretrained import find_model
 from regard.reading.reader import Reader
-from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.kinds import ENCODERS
 from regard.text.tokenizer import TOKENIZER, Tokenizer
+from regard.training.beginning import begun, configuration, text_tokenizer
 from regard.training.plan import Batch, Plan, Say, Task, Text
 
 PAIRS = {"none": Unpaired, "next": NextSentence, "order": SentenceOrder}
@@ -109,18 +107,8 @@ class PretrainingTask(Task):
     def config(cls, model: dict[str, Any], text: Text, plan: PretrainingPlan, *vocabularies: int) -> Any:
         """The encoder's configuration for a tokenizer of this size."""
         values = dict(model)
-        kind, size, head = str(values.pop("kind", "")), values.pop("size", ""), str(values.pop("head", ""))
-        entry = entry_of(kind)
-        first = str(values.pop("from", ""))
-        if first and (size or not text.load):
-            raise ValueError(
-                f"what goes on from {first} has its size and its tokenizer: set text.load, and leave model.size empty"
-            )
-        if first and "depth" not in values:  # which a run that is begun says itself
-            values = {**_config_of(first, kind), **values}
-        if not first:
-            require("model.size", size, entry.sizes)
-        is_permuted = hasattr(entry.model, "read")
+        kind, head = str(values.get("kind", "")), str(values.pop("head", ""))
+        is_permuted = hasattr(entry_of(kind).model, "read")
         wanted = "permuted" if is_permuted else "masked" if plan.pairs == "none" else "masked-pair"
         if head and head != wanted:
             raise ValueError(
@@ -131,9 +119,7 @@ class PretrainingTask(Task):
             default = next(field.default for field in dataclasses.fields(PretrainingPlan) if field.name == name)
             if getattr(plan, name) != default:
                 raise ValueError(f"plan.{name} means nothing to {kind}; leave it out")
-        about = {} if first else dataclasses.asdict(entry.sizes[size])
-        about |= {"pools": HEADS[wanted].pools, **values}
-        config = configured(entry.config, {**about, "vocabulary": vocabularies[0]}, "model")
+        config = configuration(values, pools=HEADS[wanted].pools, vocabulary=vocabularies[0])
         limit = getattr(config, "context", plan.context)
         if plan.context > limit:
             raise ValueError(f"plan.context={plan.context} exceeds the {limit} positions which the model has")
@@ -150,12 +136,9 @@ class PretrainingTask(Task):
         """Make or open the tokenizer and the two stores of text."""
         run, folder = self.run, self.folder
         if not run.is_begun(folder):
-            self.tokenizer = Tokenizer.load(_place(run.text.load)) if run.text.load else _train(run, say)
+            self.tokenizer = text_tokenizer(run, say)
             self.tokenizer.save(folder / TOKENIZER)
-            begun = run
-            if "from" in run.model:  # a run which is begun does not need the directory of its first model any more
-                begun = dataclasses.replace(run, model={**run.model, **dataclasses.asdict(self.build_config())})
-            begun.save(folder)  # last: a folder with a run.toml has its tokenizer
+            begun(run, self.build_config()).save(folder)  # last: a folder with a run.toml has its tokenizer
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
 
@@ -181,11 +164,9 @@ class PretrainingTask(Task):
 
     def begin(self, model: Any, say: Say) -> None:
         """Go on from the weights of another model, where the run names one: its head too, if it is the same."""
-        if "from" not in self.run.model:
-            return
-        folder = find_model(self.run.model["from"])
-        if read_head(folder)[0] == self.head:
-            fill(model, plain_weights(load_model(folder)), str(folder))
+        first = self.run.model.get("from")
+        if not first or read_head(folder := find_model(first))[0] == self.head:
+            super().begin(model, say)
             return
         encoder, is_fresh = load_encoder(folder, pools=HEADS[self.head].pools)
         fill(model.encoder, plain_weights(encoder), str(folder))
@@ -260,28 +241,3 @@ class PretrainingTask(Task):
     def needs_same_processes(self) -> bool:
         """Lanes, and the memory of each, belong to a number of processes."""
         return self.head == "permuted"
-
-
-def _config_of(name: str, kind: str) -> dict[str, Any]:
-    """The configuration of a model to go on from.
-
-    Raises:
-        ValueError: if it is of another kind.
-    """
-    folder = find_model(name)
-    found, config = read_config(folder)
-    if found != kind:
-        raise ValueError(f"model.from={name!r} holds {found}, not {kind}")
-    return {key: value for key, value in dataclasses.asdict(config).items() if key not in ("pools", "vocabulary")}
-
-
-def _place(name: str) -> Path:
-    """A tokenizer's file, or the folder of a model which has one."""
-    return Path(name) if Path(name).is_file() else find_model(name)
-
-
-def _train(run: Any, say: Say) -> Tokenizer:
-    """A tokenizer of the training text."""
-    say(f"training a tokenizer of kind {run.text.kind}")
-    pieces = located(run.train).read(SkippedDocuments() if run.text.skip else None)
-    return run.text.trained_on(piece.text for piece in pieces)

@@ -15,6 +15,7 @@ from regard.recipes import recipes
 from regard.storage.configuration import configured
 from regard.storage.files import written_whole
 from regard.storage.names import did_you_mean
+from regard.training.beginning import kind_of_model
 from regard.training.finetuning import FineTuningTask
 from regard.training.language import LanguageTask
 from regard.training.plan import Plan, Task, Text
@@ -82,17 +83,39 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def read_run(name: str | Path, settings: Iterable[str] = ()) -> Run:
+def read_run(name: str | Path, settings: Iterable[str] = (), first: str = "") -> Run:
     """A run from a recipe's name or a TOML file, with settings such as `plan.steps=100` on top.
 
+    Args:
+        name: of the recipe, or of the file.
+        settings: as `key=value`.
+        first: a model to go on from, in place of the one which the run would begin: it has a tokenizer too.
+
     Raises:
-        FileNotFoundError: if there is neither such a recipe nor such a file.
-        ValueError: if the file is not TOML, or a key or a value is not known; names the nearest key.
+        FileNotFoundError: if there is neither such a recipe nor such a file, or no such model.
+        ValueError: if the file is not TOML, or a key or a value is not known; names the nearest key; if the model is
+            not of the kind which the run trains.
     """
     table, path = read_table(name)
+    if first:
+        table = _with_model(table, first, str(path))
     for setting in settings:
         _set(table, setting)
     return build_run(table, str(path))
+
+
+def _with_model(table: dict[str, Any], first: str, place: str) -> dict[str, Any]:
+    """A run which goes on from a model, and trains neither one of its own nor a tokenizer."""
+    model = {"kind": kind_of_model(first), "from": first}
+    before = table.get("model", model)
+    if task_of(before) is not task_of(model):
+        raise ValueError(
+            f"{first} holds {model['kind']}, and {place} is a run of {before['kind']}, which reads something else: "
+            "take one of a model of its kind"
+        )
+    trained = ("kind", "vocabulary", "minimum", "lowercase")  # of a tokenizer
+    text = {key: value for key, value in table.get("text", {}).items() if key not in trained}
+    return {**table, "model": model, "text": text}
 
 
 def read_table(name: str | Path) -> tuple[dict[str, Any], Path]:

@@ -25,7 +25,8 @@ from regard.evaluate.scores import exact_match
 from regard.models import entry_of
 from regard.objectives.translation import Translation
 from regard.text.tokenizer import Tokenizer
-from regard.training.plan import Plan, Say, Task, Text, configuration
+from regard.training.beginning import begun, configuration, tokenizer_place
+from regard.training.plan import Plan, Say, Task, Text
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,10 @@ class TranslationTask(Task):
         """Make or open the tokenizers and the two stores of pairs."""
         run, folder = self.run, self.folder
         if not run.is_begun(folder):
-            save_tokenizers(*(_load(Path(run.text.load)) if run.text.load else _train(run, say)), folder)
-            run.save(folder)  # last: a folder with a run.toml has its tokenizers
+            place = tokenizer_place(run)
+            self.source, self.target = _train(run, say) if place is None else _load(place)
+            save_tokenizers(self.source, self.target, folder)
+            begun(run, self.build_config()).save(folder)  # last: a folder with a run.toml has its tokenizers
         self.source, self.target = load_tokenizers(folder)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
         plan = run.plan

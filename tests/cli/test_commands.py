@@ -15,11 +15,12 @@ import regard
 from regard.cli.__main__ import app
 from regard.models.saved import save_model
 
-SMALL = [
+SHORT = [
     *("--set", "plan.steps=4", "--set", "plan.validate_every=2", "--set", "plan.save_every=2"),
     *("--set", "train.count=200", "--set", "validation.count=20", "--set", "test.count=20"),
-    *("--set", "plan.validate_sentences=5", "--set", "model.width=16", "--set", "plan.tokens=512"),
+    *("--set", "plan.validate_sentences=5", "--set", "plan.tokens=512"),
 ]
+SMALL = [*SHORT, "--set", "model.width=16"]
 
 
 def run(*arguments: str, text: str | None = None):
@@ -72,6 +73,12 @@ def test_recipes_are_listed_and_each_has_a_description():
     listed = json.loads(run("recipes", "--json").output)
     assert {"dates-rnnsearch", "dates-transformer", "multi30k-transformer"} <= set(listed)
     assert all(listed.values())
+
+
+def test_a_recipe_goes_on_from_a_model(folder, tmp_path):
+    out = run("train", "dates-transformer", "--model", str(folder), "--out", str(tmp_path / "on"), *SHORT)
+    assert out.exit_code == 0, out.output
+    assert regard.load(tmp_path / "on").model.config == regard.load(folder).model.config
 
 
 def test_a_run_folder_is_a_model_directory(folder):
@@ -214,6 +221,8 @@ def test_view_draws_a_picture(folder, tmp_path):
         (["train", "dates-transformer", "--out", "x", "--set", "plan.steps=many"], "must be of type int"),
         (["train", "dates-transformer", "--out", "x", "--set", "model.kind=transfomer"], "did you mean 'transformer'"),
         (["train", "--resume", "nowhere"], "no run to resume"),
+        (["train", "--resume", "nowhere", "--model", "x"], "leave --model away"),
+        (["train", "dates-transformer", "--out", "x", "--model", "nowhere"], "no model at nowhere: give a folder"),
         (["translate", "nowhere"], "no model in nowhere"),
         (["info", "nowhere"], "no model in nowhere"),
         (["evaluate", "nowhere"], "no folder and no file nowhere"),

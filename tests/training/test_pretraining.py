@@ -119,7 +119,6 @@ def test_pretraining_goes_on_from_another_model_and_then_without_it(tmp_path, te
     first = save_reader(tmp_path / "first", "bert", **small)
     table = planned(text, "bert", pairs="order").table()
     table["model"] = {"kind": "bert", "from": str(first)}
-    table["text"]["load"] = str(first)
     run = build_run(table, "goes on")
     train(run, tmp_path / "whole")
     before, after = (plain_weights(load_model(folder)) for folder in (first, tmp_path / "whole"))
@@ -145,7 +144,10 @@ def test_what_goes_on_has_its_own_size_and_tokenizer(tmp_path, text):
     first = save_reader(tmp_path / "first", "albert")
     table = planned(text, "bert").table()
     for model, message in (
-        ({"kind": "bert", "from": str(first), "size": "tiny"}, "set text.load, and leave model.size empty"),
+        (
+            {"kind": "bert", "from": str(first), "size": "tiny"},
+            f"what goes on from {first} has its size: leave model.size out",
+        ),
         ({"kind": "bert", "from": str(first)}, "holds albert, not bert"),
     ):
         with pytest.raises(ValueError, match=message):

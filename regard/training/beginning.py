@@ -1,0 +1,99 @@
+"""What a new run begins with: the configuration of its model and its tokenizer, of its own or of another model.
+
+`model.from` names a model to go on from: it brings its size, its tokenizer and its weights.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from regard.data.rows import SkippedDocuments
+from regard.data.sources import located
+from regard.models import entry_of
+from regard.models.directory import read_config
+from regard.models.parameters import fill, plain_weights
+from regard.models.saved import load_model
+from regard.reading.pretrained import find_model
+from regard.storage.configuration import configured
+from regard.storage.names import require
+from regard.text.tokenizer import Tokenizer
+
+
+def configuration(model: dict[str, Any], **changes: Any) -> Any:
+    """The configuration of a run's model: that of its size, or of the one which it goes on from, but for what it says.
+
+    Args:
+        model: of a run.
+        **changes: fields which others decide, such as vocabularies.
+
+    Raises:
+        ValueError: if there is no such kind, size or field, or values do not go together; if the model to go on from is
+            of another kind.
+        FileNotFoundError: if that is not there.
+    """
+    values = dict(model)
+    kind, size, first = (str(values.pop(name, "")) for name in ("kind", "size", "from"))
+    entry = entry_of(kind)
+    if first and size:
+        raise ValueError(f"what goes on from {first} has its size: leave model.size out")
+    if not first:
+        require("model.size", size, entry.sizes)
+        values = {**dataclasses.asdict(entry.sizes[size]), **values}
+    elif "width" not in values:  # a run which is begun says all of it
+        found, config = read_config(find_model(first))
+        if found != kind:
+            raise ValueError(f"model.from={first!r} holds {found}, not {kind}")
+        values = {**dataclasses.asdict(config), **values}
+    return configured(entry.config, {**values, **changes}, "model")
+
+
+def kind_of_model(first: str) -> str:
+    """Of which kind a model to go on from is.
+
+    Raises:
+        FileNotFoundError, ValueError: if that is not there, or no model of the library.
+    """
+    return read_config(find_model(first))[0]
+
+
+def go_on_from(model: nn.Module, first: str) -> None:
+    """Give a model the weights of another.
+
+    Raises:
+        FileNotFoundError: if that is not there.
+        ValueError: if the two are of different shape; every wrong tensor is listed.
+    """
+    folder = find_model(first)
+    fill(model, plain_weights(load_model(folder)), str(folder))
+
+
+def begun(run: Any, config: Any) -> Any:
+    """A run as its folder says it: it does not need the directory of the model which it goes on from any more."""
+    if "from" not in run.model:
+        return run
+    return dataclasses.replace(run, model={**run.model, **dataclasses.asdict(config)})
+
+
+def tokenizer_place(run: Any) -> Path | None:
+    """Where the tokenizer of a run lies, if it is not to be trained: a file, or the folder of a model.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    name = run.text.load or run.model.get("from", "")
+    if not name:
+        return None
+    return Path(name) if Path(name).is_file() else find_model(name)
+
+
+def text_tokenizer(run: Any, say: Callable[[str], None]) -> Tokenizer:
+    """The tokenizer of a run on running text: one which is there, or trained on its text."""
+    place = tokenizer_place(run)
+    if place is not None:
+        return Tokenizer.load(place)
+    say(f"training a tokenizer of kind {run.text.kind}")
+    pieces = located(run.train).read(SkippedDocuments() if run.text.skip else None)
+    return run.text.trained_on(piece.text for piece in pieces)
