@@ -42,12 +42,17 @@ def configuration(model: dict[str, Any], **changes: Any) -> Any:
     if not first:
         require("model.size", size, entry.sizes)
         values = {**dataclasses.asdict(entry.sizes[size]), **values}
-    elif "width" not in values:  # a run which is begun says all of it
+    elif not _is_whole(values, entry.config):  # as a run which is begun says it
         found, config = read_config(find_model(first))
         if found != kind:
             raise ValueError(f"model.from={first!r} holds {found}, not {kind}")
         values = {**dataclasses.asdict(config), **values}
     return configured(entry.config, {**values, **changes}, "model")
+
+
+def _is_whole(values: dict[str, Any], config: type) -> bool:
+    """Whether values say all of a configuration but what may be None, which TOML has no word for."""
+    return {field.name for field in dataclasses.fields(config) if field.default is not None} <= values.keys()
 
 
 def kind_of_model(first: str) -> str:

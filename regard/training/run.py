@@ -115,7 +115,7 @@ def _with_model(table: dict[str, Any], first: str, place: str) -> dict[str, Any]
         )
     trained = ("kind", "vocabulary", "minimum", "lowercase")  # of a tokenizer
     text = {key: value for key, value in table.get("text", {}).items() if key not in trained}
-    return {**table, "model": model, "text": text}
+    return {**table, "about": f"{table['name']}, from {first}", "model": model, "text": text}
 
 
 def read_table(name: str | Path) -> tuple[dict[str, Any], Path]:
