@@ -112,6 +112,12 @@ def answer(context: str, windows: Sequence[tuple[Feature, Scores, Scores]]) -> t
     return found, none - (best if np.isfinite(best) else 0.0)
 
 
+def arguments_of(folder: str, **arguments: Any) -> Any:
+    """What a Trainer is told which keeps and logs nothing."""
+    quiet = {"save_strategy": "no", "logging_strategy": "no", "report_to": []}
+    return transformers.TrainingArguments(folder, per_device_eval_batch_size=64, **quiet, **arguments)
+
+
 class Peer:
     """A checkpoint in the hands of Transformers.
 
@@ -125,15 +131,7 @@ class Peer:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
         transformers.set_seed(seed)
         self.model = transformers.AutoModelForQuestionAnswering.from_pretrained(checkpoint)
-        self.arguments = transformers.TrainingArguments(
-            folder,
-            seed=seed,
-            per_device_eval_batch_size=64,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to=[],
-            **arguments,
-        )
+        self.arguments = arguments_of(folder, seed=seed, **arguments)
 
     def train(self, questions: Sequence[Question]) -> None:
         """Fine-tune on labelled questions."""

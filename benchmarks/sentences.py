@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import transformers
 
+from benchmarks.questions import arguments_of
 from regard.data.examples import Example
 from regard.data.glue import GLUE_TASKS, GlueTask, read_glue
 from regard.evaluate.glue import SHEETS, GlueScores, score_sheet
@@ -40,15 +41,7 @@ class Peer:
         self.model = transformers.AutoModelForSequenceClassification.from_pretrained(
             checkpoint, num_labels=len(task.labels) or 1
         )
-        self.arguments = transformers.TrainingArguments(
-            folder,
-            seed=seed,
-            per_device_eval_batch_size=64,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to=[],
-            **arguments,
-        )
+        self.arguments = arguments_of(folder, seed=seed, **arguments)
 
     def train(self, examples: Sequence[Example]) -> None:
         """Fine-tune on labelled examples."""
