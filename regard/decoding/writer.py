@@ -63,7 +63,7 @@ class Writer(Loaded):
         end = self.tokenizer.special_ids.get("eos")  # which also stands before a text
         save_model(self.model, folder, bos_token_id=end, eos_token_id=end)
         longest = {} if self.context is None else {"model_max_length": self.context}
-        save_tokenizer(self.tokenizer, Path(folder), **longest)
+        save_tokenizer(self.tokenizer, Path(folder), padding_side="left", **longest)  # texts go on at their ends
 
     @property
     def context(self) -> int | None:

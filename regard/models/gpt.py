@@ -1,7 +1,8 @@
 """GPT: Improving Language Understanding by Generative Pre-Training.
 
 Alec Radford, Karthik Narasimhan, Tim Salimans, Ilya Sutskever, 2018. The Transformer's decoder without a source,
-trained to predict the next token of books, and then tuned for tasks.
+trained to predict the next token of books, and then tuned for tasks. Here are the model and its pre-training; its
+tuning by labels (sections 3.2 and 3.3) is not: `regard finetune` takes encoders.
 
 Details which the paper leaves open are those of the authors' code (finetune-transformer-lm): biases everywhere, the
 tanh form of GELU, layer norms with epsilon 1e-5. Two things of that code, of which the paper says nothing, are left

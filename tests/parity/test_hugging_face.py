@@ -117,10 +117,12 @@ def test_texts_in_their_hands_go_on_the_same_from_a_directory_of_ours(name, kind
     peer = PEERS[name].model.from_pretrained(tmp_path)
     for text in ("the good film", "The day  was\ndull, wasn't it?"):
         assert tokenizer(text)["input_ids"] == words.encode(text)
-    whole = peer.generate(**tokenizer("the good film", return_tensors="pt"), max_new_tokens=20, do_sample=False)
-    ids = [id for id in whole[0].tolist() if id != words.end]
-    written = writer.generate(["the good film"], tokens=20, temperature=0)[0]
-    assert words.decode(ids, keeps_unknown=True) == f"the good film{written}"
+    prompts = ["the good film", "the walk", "the dinner was bright"]
+    wholes = peer.generate(**tokenizer(prompts, return_tensors="pt", padding=True), max_new_tokens=20, do_sample=False)
+    written = writer.generate(prompts, tokens=20, temperature=0)
+    for prompt, whole, own in zip(prompts, wholes.tolist(), written, strict=True):
+        ids = [id for id in whole if id not in (words.end, words.pad)]
+        assert words.decode(ids, keeps_unknown=True) == f"{prompt}{own}"
     assert (peer.generation_config.eos_token_id, tokenizer.pad_token_id) == (words.end, words.pad)
 
 
