@@ -23,6 +23,7 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.peers.trainer import add_options, arguments_of, told
 from regard.data.benchmarks import SquadFile
 from regard.data.sources import located
 from regard.data.squad import Question, read_squad
@@ -112,12 +113,6 @@ def answer(context: str, windows: Sequence[tuple[Feature, Scores, Scores]]) -> t
     return found, none - (best if np.isfinite(best) else 0.0)
 
 
-def arguments_of(folder: str, **arguments: Any) -> Any:
-    """What a Trainer is told which keeps and logs nothing."""
-    quiet = {"save_strategy": "no", "logging_strategy": "no", "report_to": []}
-    return transformers.TrainingArguments(folder, per_device_eval_batch_size=64, **quiet, **arguments)
-
-
 class Peer:
     """A checkpoint in the hands of Transformers.
 
@@ -171,23 +166,15 @@ def main() -> None:
     )
     parser.add_argument("--train", required=True, help="questions to learn from; SQuAD 2.0's JSON")
     parser.add_argument("--dev", required=True, help="questions on which it is measured")
-    parser.add_argument("--model", default="minilm", help="a folder of Transformers, or minilm")
     parser.add_argument("--held", type=float, default=0.1, help="share of training by which the threshold is tuned")
-    parser.add_argument("--epochs", type=float, default=2.0, help="times which every window is seen")
-    parser.add_argument("--rate", type=float, default=RATE, help="the highest learning rate")
-    parser.add_argument("--batch", type=int, default=BATCH, help="windows of an update")
-    parser.add_argument("--seed", type=int, default=1, help="of the Trainer")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_options(parser, epochs=2.0, rate=RATE, batch=BATCH)
     options = parser.parse_args()
     found = measure(
         options.train,
         read_squad(options.dev),
         find_model(options.model),
         held=options.held,
-        num_train_epochs=options.epochs,
-        learning_rate=options.rate,
-        per_device_train_batch_size=options.batch,
-        seed=options.seed,
+        **told(options),
     )
     if options.json:
         print(json.dumps({name: {"threshold": value, **scores.as_dict()} for name, (value, scores) in found.items()}))

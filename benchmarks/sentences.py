@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import transformers
 
-from benchmarks.questions import arguments_of
+from benchmarks.peers.trainer import add_options, arguments_of, told
 from regard.data.examples import Example
 from regard.data.glue import GLUE_TASKS, GlueTask, read_glue
-from regard.evaluate.glue import SHEETS, GlueScores, score_sheet
+from regard.evaluate.glue import GlueScores, score_task
 from regard.reading.pretrained import find_model
 
 LONGEST, BATCH, RATE = 128, 32, 2e-5
@@ -71,12 +71,7 @@ def measure(data: Path, name: str, checkpoint: Path, **arguments: Any) -> GlueSc
     with TemporaryDirectory() as folder:
         peer = Peer(checkpoint, GLUE_TASKS[name], folder, **arguments)
         peer.train(read_glue(name, data, "train"))
-        found = {}
-        for sheet, of in SHEETS.items():
-            if of.task.name == name:
-                examples = read_glue(name, data, of.dev)
-                found[sheet] = score_sheet(sheet, peer.predicted(examples), examples)
-    return GlueScores(found)
+        return GlueScores(score_task(name, data, peer.predicted))
 
 
 def main() -> None:
@@ -86,26 +81,12 @@ def main() -> None:
     )
     parser.add_argument("--data", required=True, type=Path, help="the folder with CoLA, SST-2 and so on")
     parser.add_argument("--task", required=True, choices=[name for name in GLUE_TASKS if name != "AX"])
-    parser.add_argument("--model", default="minilm", help="a folder of Transformers, or minilm")
-    parser.add_argument(
-        "--epochs", type=float, default=0.0, help="times which every example is seen; 0 is the recipe's"
-    )
-    parser.add_argument("--rate", type=float, default=RATE, help="the highest learning rate")
     parser.add_argument("--warmup", type=int, default=0, help="steps in which the rate rises")
-    parser.add_argument("--batch", type=int, default=BATCH, help="examples of an update")
-    parser.add_argument("--seed", type=int, default=1, help="of the Trainer")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_options(parser, epochs=None, rate=RATE, batch=BATCH)
     options = parser.parse_args()
-    found = measure(
-        options.data,
-        options.task,
-        find_model(options.model),
-        num_train_epochs=options.epochs or EPOCHS.get(options.task, 3.0),
-        learning_rate=options.rate,
-        warmup_steps=options.warmup,
-        per_device_train_batch_size=options.batch,
-        seed=options.seed,
-    )
+    options.epochs = options.epochs or EPOCHS.get(options.task, 3.0)
+    checkpoint = find_model(options.model)
+    found = measure(options.data, options.task, checkpoint, warmup_steps=options.warmup, **told(options))
     print(found.as_json() if options.json else found)
 
 

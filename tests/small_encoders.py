@@ -52,6 +52,12 @@ def reviews(count: int, seed: int = 0) -> list[tuple[str, str]]:
     return found
 
 
+def write_sentences(path: Path, count: int, seed: int = 0) -> None:
+    """They as a split of SST-2 which has labels."""
+    lines = [f"{text}\t{int(label == 'pos')}" for text, label in reviews(count, seed)]
+    path.write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
+
+
 def write_reviews(path: Path, count: int, seed: int = 0) -> Path:
     """They as CSV."""
     path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in reviews(count, seed)))

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("transformers")
 sys.path.insert(0, str(Path(__file__).parent.parent))  # benchmarks/ is no part of the installed package
 
-from small_encoders import reviews, save_reader
+from small_encoders import reviews, save_reader, write_sentences
 
 from benchmarks import questions, sentences
 from regard.data.squad import read_squad
@@ -25,8 +25,7 @@ def checkpoint(tmp_path_factory) -> Path:
 def test_sentences_are_learnt(tmp_path, checkpoint):
     (tmp_path / "SST-2").mkdir()
     for split, count, seed in (("train", 120, 0), ("dev", 40, 1)):
-        rows = [f"{text}\t{int(label == 'pos')}" for text, label in reviews(count, seed)]
-        (tmp_path / "SST-2" / f"{split}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n")
+        write_sentences(tmp_path / "SST-2" / f"{split}.tsv", count, seed)
     found = sentences.measure(tmp_path, "SST-2", checkpoint, num_train_epochs=3, **LEARNS)
     assert found.sheets["SST-2"].examples == 40
     assert found.sheets["SST-2"]["accuracy"] > 0.9

@@ -1,5 +1,6 @@
 """`regard glue`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +40,7 @@ def glue(
     """
     from regard.data.glue import GLUE_TASKS
     from regard.data.glue_settings import settings_for
-    from regard.evaluate.glue import GlueScores, over_seeds
+    from regard.evaluate.glue import GlueScores, over_seeds, score_task
     from regard.evaluate.glue_files import require_submission, write_submission
     from regard.models.directory import read_config
     from regard.reading.pretrained import PACKAGES, find_model
@@ -53,23 +54,25 @@ def glue(
         require("task", name, [task for task in GLUE_TASKS if task != "AX"])
     if not chosen:
         raise FileNotFoundError(f"no task has its train.tsv in {data}, which is to hold folders as CoLA and SST-2")
+    sheets = _sheets_of(chosen)
     if submission is not None:
-        require_submission(submission, _sheets_of(chosen))
+        require_submission(submission, sheets)
     if seeds < 1:
         raise ValueError(f"--seeds must be 1 or more, got {seeds}")
     scored: list[dict[str, Any]] = [{} for _ in range(seeds)]
     for task in chosen:
         recipe = settings_for(whose, task)[0]
+        seen = epochs or _epochs(recipe, data, task)
         for seed in range(1, seeds + 1):
             place = out / f"{task}-{seed}"
             changes = {"rate": rate or recipe.rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
             changes |= {"optimiser": recipe.optimiser, "beta2": recipe.beta2, "decay": recipe.decay}
             changes["best"] = GLUE_TASKS[task].metrics[0]
-            _trained(place, folder, data, task, recipe, epochs, longest, changes)
-            scored[seed - 1] |= _sheets(place, data, task)
-    runs = [GlueScores(sheets) for sheets in scored]
+            _trained(place, folder, data, task, recipe, seen, longest, changes)
+            scored[seed - 1] |= score_task(task, data, partial(_predicted, place))
+    runs = [GlueScores(own) for own in scored]
     if submission is not None:
-        write_submission(submission, _test_predictions(out, data, _sheets_of(chosen)))
+        write_submission(submission, _test_predictions(out, data, sheets))
         typer.echo(str(submission), err=True)
     report = over_seeds(runs) if seeds > 1 else runs[0]
     typer.echo(report.as_json() if as_json else str(report))
@@ -78,6 +81,14 @@ def glue(
 def _has(data: Path, task: Any) -> bool:
     """Whether the training file of a task is there."""
     return (data / task.folder / task.files["train"].name).is_file() if "train" in task.files else False
+
+
+def _epochs(recipe: Any, data: Path, task: str) -> float:
+    """How often each example is seen in as many steps as the settings say."""
+    from regard.data.glue import read_glue
+
+    count = len(read_glue(task, data, "train"))
+    return recipe.steps_for(count) * recipe.batch / count
 
 
 def _trained(
@@ -91,10 +102,8 @@ def _trained(
     from regard.training.run import RUN_FILE, differences, read_run
 
     parts = [GluePart(str(data), task, split) for split in ("train", "dev_matched" if task == "MNLI" else "dev")]
-    count = len(parts[0].read())
-    seen = epochs or recipe.steps_for(count) * recipe.batch / count
     wishes = Wishes(
-        seen, recipe.warmup, text={"longest": longest or recipe.longest}, plan={"examples": recipe.batch, **plan}
+        epochs, recipe.warmup, text={"longest": longest or recipe.longest}, plan={"examples": recipe.batch, **plan}
     )
     run, said = plan_finetuning(folder, f"{task}-{plan['seed']}", parts[0], parts[1], wishes)
     if (place / RUN_FILE).is_file():
@@ -108,19 +117,6 @@ def _trained(
     for line in (f"{task}, seed {plan['seed']}", *said):
         typer.echo(line, err=True)
     train(run, place)
-
-
-def _sheets(place: Path, data: Path, task: str) -> dict[str, Any]:
-    """The development scores of a run, by sheet."""
-    from regard.data.glue import read_glue
-    from regard.evaluate.glue import SHEETS, score_sheet
-
-    found = {}
-    for name, sheet in SHEETS.items():
-        if sheet.task.name == task:
-            examples = read_glue(task, data, sheet.dev)
-            found[name] = score_sheet(name, _predicted(place, examples), examples)
-    return found
 
 
 def _predicted(place: Path, examples: Any) -> list[Any]:

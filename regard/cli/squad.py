@@ -113,13 +113,24 @@ def _print(scores: Any, as_json: bool) -> None:
 
 def _of_files(questions: list, predictions: Path, odds: Path | None, threshold: float) -> Any:
     """The official scores of predictions which lie in files."""
-    from regard.evaluate.squad import score, score_version_1
     from regard.evaluate.squad_files import read_null_odds, read_predictions
 
-    answers = read_predictions(predictions)
-    if odds is None and all(question.answers for question in questions):
+    given_odds = None if odds is None else read_null_odds(odds)
+    return _scored(questions, read_predictions(predictions), given_odds, threshold)
+
+
+def _scored(questions: list, answers: dict[str, str], odds: dict[str, float] | None, threshold: float) -> Any:
+    """The scores of SQuAD 1.1 where every question has an answer and no odds say otherwise, else of 2.0."""
+    from regard.evaluate.squad import score, score_version_1
+
+    if odds is None and _all_have_answers(questions):
         return score_version_1(questions, answers)
-    return score(questions, answers, None if odds is None else read_null_odds(odds), threshold)
+    return score(questions, answers, odds, threshold)
+
+
+def _all_have_answers(questions: list) -> bool:
+    """Whether there is an answer to every question, as in SQuAD 1.1."""
+    return all(question.answers for question in questions)
 
 
 def _tune(run: Any, out: Path) -> None:
@@ -129,7 +140,7 @@ def _tune(run: Any, out: Path) -> None:
     from regard.evaluate.squad_tuning import tune_threshold
 
     apart = located(run.validation).read()
-    if all(question.answers for question in apart):
+    if _all_have_answers(apart):
         return
     best, odds = _best_and_odds(_answers(out, apart, run.text.stride))
     tuned = tune_threshold(apart, best, odds)
@@ -139,14 +150,13 @@ def _tune(run: Any, out: Path) -> None:
 
 def _score(run: Any, out: Path, questions: list) -> Any:
     """The official scores of the answers to questions, which are written beside the model."""
-    from regard.evaluate.squad import score, score_version_1
     from regard.evaluate.squad_files import read_threshold, write_answers
 
     threshold, ranked = read_threshold(out), _answers(out, questions, run.text.stride)
-    has_all = all(question.answers for question in questions)  # as in SQuAD 1.1
+    has_all = _all_have_answers(questions)
     write_answers(out / "predictions", ranked, threshold=float("inf") if has_all else threshold)
     best, odds = _best_and_odds(ranked)
-    return score_version_1(questions, best) if has_all else score(questions, best, odds, threshold)
+    return _scored(questions, best, None if has_all else odds, threshold)
 
 
 def _best_and_odds(ranked: dict) -> tuple[dict[str, str], dict[str, float]]:

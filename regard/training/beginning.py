@@ -19,7 +19,7 @@ from regard.models.saved import load_model
 from regard.reading.pretrained import find_model
 from regard.storage.configuration import configured
 from regard.storage.names import require
-from regard.text.tokenizer import Tokenizer
+from regard.text.tokenizer import TOKENIZER, Tokenizer
 
 
 def configuration(model: dict[str, Any], **changes: Any) -> Any:
@@ -64,7 +64,7 @@ def kind_of_model(first: str) -> str:
     return read_config(find_model(first))[0]
 
 
-def go_on_from(model: nn.Module, first: str) -> None:
+def go_on_from(model: nn.Module, first: str | Path) -> None:
     """Give a model the weights of another.
 
     Raises:
@@ -75,7 +75,7 @@ def go_on_from(model: nn.Module, first: str) -> None:
     fill(model, plain_weights(load_model(folder)), str(folder))
 
 
-def begun(run: Any, config: Any) -> Any:
+def self_contained(run: Any, config: Any) -> Any:
     """A run as its folder says it: it does not need the directory of the model which it goes on from any more."""
     if "from" not in run.model:
         return run
@@ -94,8 +94,18 @@ def tokenizer_place(run: Any) -> Path | None:
     return Path(name) if Path(name).is_file() else find_model(name)
 
 
-def text_tokenizer(run: Any, say: Callable[[str], None]) -> Tokenizer:
-    """The tokenizer of a run on running text: one which is there, or trained on its text."""
+def text_tokenizer(run: Any, folder: Path, say: Callable[[str], None]) -> Tokenizer:
+    """The tokenizer of a run on running text, in its folder, which begins with it where it is new."""
+    if not run.is_begun(folder):
+        tokenizer = _of_text(run, say)
+        tokenizer.save(folder / TOKENIZER)
+        config = run.task.config(run.model, run.text, run.plan, tokenizer.size)
+        self_contained(run, config).save(folder)  # last: a folder with a run.toml has its tokenizer
+    return Tokenizer.load(folder / TOKENIZER)
+
+
+def _of_text(run: Any, say: Callable[[str], None]) -> Tokenizer:
+    """A tokenizer which is there, or one trained on the text of a run."""
     place = tokenizer_place(run)
     if place is not None:
         return Tokenizer.load(place)

@@ -19,8 +19,7 @@ from regard.models import entry_of
 from regard.objectives.next_token import NextToken
 from regard.objectives.segments import NextTokenOfSegments
 from regard.storage.names import require
-from regard.text.tokenizer import TOKENIZER, Tokenizer
-from regard.training.beginning import begun, configuration, text_tokenizer
+from regard.training.beginning import configuration, text_tokenizer
 from regard.training.plan import Batch, Plan, Say, Task, Text
 
 READINGS = ("documents", "stream", "segments")
@@ -79,14 +78,9 @@ class LanguageTask(Task):
 
     def prepare(self, say: Say, *, keeps: bool) -> None:
         """Make or open the tokenizer and the two stores of text."""
-        run, folder = self.run, self.folder
-        if not run.is_begun(folder):
-            self.tokenizer = text_tokenizer(run, say)
-            self.tokenizer.save(folder / TOKENIZER)
-            begun(run, self.build_config()).save(folder)  # last: a folder with a run.toml has its tokenizer
-        self.tokenizer = Tokenizer.load(folder / TOKENIZER)
+        self.tokenizer = text_tokenizer(self.run, self.folder, say)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
-        self.context = run.plan.context or self.build_config().context
+        self.context = self.run.plan.context or self.build_config().context
 
     def _store(self, name: str, say: Say, keeps: bool) -> TextStore:
         """The tokenised text of this name."""

@@ -34,8 +34,7 @@ from regard.reading.pretrained import find_model
 from regard.reading.reader import Reader
 from regard.storage.names import require
 from regard.text.kinds import ENCODERS
-from regard.text.tokenizer import TOKENIZER, Tokenizer
-from regard.training.beginning import begun, configuration, text_tokenizer
+from regard.training.beginning import configuration, go_on_from, text_tokenizer
 from regard.training.plan import Batch, Plan, Say, Task, Text
 
 PAIRS = {"none": Unpaired, "next": NextSentence, "order": SentenceOrder}
@@ -134,12 +133,7 @@ class PretrainingTask(Task):
 
     def prepare(self, say: Say, *, keeps: bool) -> None:
         """Make or open the tokenizer and the two stores of text."""
-        run, folder = self.run, self.folder
-        if not run.is_begun(folder):
-            self.tokenizer = text_tokenizer(run, say)
-            self.tokenizer.save(folder / TOKENIZER)
-            begun(run, self.build_config()).save(folder)  # last: a folder with a run.toml has its tokenizer
-        self.tokenizer = Tokenizer.load(folder / TOKENIZER)
+        self.tokenizer = text_tokenizer(self.run, self.folder, say)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
 
     def _store(self, name: str, say: Say, keeps: bool) -> SentenceStore:
@@ -164,9 +158,11 @@ class PretrainingTask(Task):
 
     def begin(self, model: Any, say: Say) -> None:
         """Go on from the weights of another model, where the run names one: its head too, if it is the same."""
-        first = self.run.model.get("from")
-        if not first or read_head(folder := find_model(first))[0] == self.head:
-            super().begin(model, say)
+        if "from" not in self.run.model:
+            return
+        folder = find_model(self.run.model["from"])
+        if read_head(folder)[0] == self.head:
+            go_on_from(model, folder)
             return
         encoder, is_fresh = load_encoder(folder, pools=HEADS[self.head].pools)
         fill(model.encoder, plain_weights(encoder), str(folder))

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from small_encoders import save_reader, write_reviews
+from small_encoders import save_reader, write_reviews, write_sentences
 from typer.testing import CliRunner
 
 from regard.cli.__main__ import app
@@ -336,8 +336,7 @@ def write_glue(place, task: str, rows: int, seed: int = 0) -> None:
 
     (place / task).mkdir(parents=True)
     for split, count in (("train", rows), ("dev", 12)):
-        lines = [f"{text}\t{int(label == 'pos')}" for text, label in drawn(count, seed)]
-        (place / task / f"{split}.tsv").write_text("\n".join(["sentence\tlabel", *lines]) + "\n")
+        write_sentences(place / task / f"{split}.tsv", count, seed)
     tests = [f"{n}\t{text}" for n, (text, _) in enumerate(drawn(8, 5))]
     (place / task / "test.tsv").write_text("\n".join(["index\tsentence", *tests]) + "\n")
 

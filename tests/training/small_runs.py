@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from regard.data.corpus import Corpus
@@ -72,6 +73,17 @@ def outcome(folder: Path) -> dict[str, object]:
     found["measures"] = [{key: value for key, value in line.items() if key != "seconds"} for line in measures]
     found["checkpoints"] = sorted(os.listdir(folder / "checkpoints"))
     return found
+
+
+def train_until(run: Run, folder: Path, step: int) -> None:
+    """Train, and stop with Ctrl-C after this update."""
+
+    def stop(now: int, loss: float, model: object) -> None:
+        if now == step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, folder, on_step=stop)
 
 
 def kill_at_step(step: int):

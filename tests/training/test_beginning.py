@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 from small_encoders import save_reader
-from small_runs import outcome, written
+from small_runs import outcome, train_until, written
 from tiny import tiny
 
 from regard.decoding.translator import Translator
@@ -48,13 +48,7 @@ def test_a_language_model_goes_on_and_then_needs_its_beginning_no_more(tmp_path,
     train(run, tmp_path / "whole")
     assert near(tmp_path / "whole", writer)
     assert Tokenizer.load(tmp_path / "whole").encode("the cat") == WORDS.encode("the cat")
-
-    def stop(step, loss, model):
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(run, tmp_path / "run", on_step=stop)
+    train_until(run, tmp_path / "run", 3)
     for path in writer.iterdir():
         path.unlink()
     train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)

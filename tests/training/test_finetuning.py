@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small_encoders import save_reader, write_reviews
-from small_runs import ended, launch, launch_several, outcome
+from small_runs import ended, launch, launch_several, outcome, train_until
 from torch.testing import assert_close
 
 from regard.data.table import Table
@@ -18,7 +18,7 @@ from regard.models.parameters import plain_weights
 from regard.models.saved import load_model
 from regard.reading.reader import Reader
 from regard.training.finetuning import FineTuningPlan, FineTuningTask
-from regard.training.loop import Interrupted, train
+from regard.training.loop import train
 from regard.training.planning import Wishes, plan_finetuning, source_of
 from regard.training.run import read_run
 
@@ -133,13 +133,7 @@ def test_spans_are_learnt(tmp_path, bert, head):
 def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, bert, table):
     run, _ = planned(bert, table, workers=2, layer_decay=0.9)
     train(run, tmp_path / "whole")
-
-    def stop(step, loss, model):
-        if step == 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises((Interrupted, KeyboardInterrupt)):
-        train(run, tmp_path / "run", on_step=stop)
+    train_until(run, tmp_path / "run", 5)
     (tmp_path / "train.csv").unlink()  # the examples to train on are in the folder
     write_reviews(tmp_path / "train.csv", 120)
     train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
@@ -150,16 +144,10 @@ def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, bert, table):
 def test_a_run_which_is_begun_does_not_need_the_first_model_any_more(tmp_path, table):
     first = save_reader(tmp_path / "first")
     run, _ = planned(first, table, save_every=5)
-    with pytest.raises(KeyboardInterrupt):
-        train(run, tmp_path / "run", on_step=lambda step, loss, model: _interrupt(step == 7))
+    train_until(run, tmp_path / "run", 7)
     for path in first.iterdir():
         path.unlink()
     train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
-
-
-def _interrupt(now: bool) -> None:
-    if now:
-        raise KeyboardInterrupt
 
 
 def test_frozen_layers_stay_and_others_move(tmp_path, bert, table):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 from small_encoders import BAD, GOOD, THINGS, save_reader, tokenizer
-from small_runs import outcome
+from small_runs import outcome, train_until
 
 from regard.models.parameters import plain_weights
 from regard.models.saved import load_model
@@ -87,13 +87,7 @@ def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, text, name):
     kind, plan = RUNS[name]
     run = planned(text, kind, **plan)
     train(run, tmp_path / "whole")
-
-    def stop(step, loss, model):
-        if step == 7:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(run, tmp_path / "run", on_step=stop)
+    train_until(run, tmp_path / "run", 7)
     train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
     found, wanted = outcome(tmp_path / "run"), outcome(tmp_path / "whole")
     assert [part for part in wanted if found.get(part) != wanted[part]] == []
@@ -126,13 +120,7 @@ def test_pretraining_goes_on_from_another_model_and_then_without_it(tmp_path, te
     # ten small steps lead not far from where it began
     near = (after["encoder.position.weight"] - before["position.weight"]).abs().max()
     assert 0 < near < 0.05 < before["position.weight"].abs().max() + 0.05
-
-    def stop(step, loss, model):
-        if step == 7:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(run, tmp_path / "run", on_step=stop)
+    train_until(run, tmp_path / "run", 7)
     for path in first.iterdir():
         path.unlink()
     train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
