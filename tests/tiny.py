@@ -13,7 +13,8 @@ from regard.models.heads import HEADS
 
 TRANSLATING = [name for name, entry in MODELS.items() if entry.reads == "pairs"]
 WRITING = [name for name, entry in MODELS.items() if entry.reads == "text"]
-READING = [name for name, entry in MODELS.items() if entry.reads == "inputs"]
+READING = [name for name, entry in MODELS.items() if entry.reads == "inputs" and not entry.model.is_causal]
+TUNED = [entry.tuned for entry in MODELS.values() if entry.tuned]  # language models as encoders
 WORDS = 11
 END = 1
 
@@ -49,7 +50,8 @@ def headed(name: str, head: str, *, seed: int = 0, dtype: torch.dtype = torch.fl
     """An encoder of this name with a head, as `tiny` makes models; the classes are a, b and c."""
     torch.manual_seed(seed)
     kind = HEADS[head]
-    encoder = MODELS[name].model(tiny_config(name, words, **{"pools": kind.pools, **changes}))
+    pools = {} if name in TUNED else {"pools": kind.pools}
+    encoder = MODELS[name].model(tiny_config(name, words, **{**pools, **changes}))
     return shaken(kind(encoder, () if kind.size else ("a", "b", "c"), dropout=0.0).to(dtype).eval())
 
 

@@ -28,6 +28,9 @@ def finetune(
     task: Annotated[
         str, typer.Option(help="classification, regression, choice, tagging, (conditional-)span; found without.")
     ] = "",
+    both_orders: Annotated[
+        bool, typer.Option("--both-orders", help="Read pairs in both orders, and add them up.")
+    ] = False,
     epochs: Annotated[float, typer.Option(help="Times which every example is seen.")] = 3.0,
     rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 5e-5,
     batch: Annotated[int, typer.Option(help="Examples of an update.")] = 32,
@@ -43,7 +46,7 @@ def finetune(
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of plan or text.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
 ) -> None:
-    """Fine-tune an encoder on labelled examples; the task is found by their labels, and stated.
+    """Fine-tune an encoder, GPT or GPT-2 on labelled examples; the task is found by their labels, and stated.
 
     At the end a page says how it went: curves, what is mistaken for what, and the worst mistakes with their attention.
 
@@ -85,7 +88,11 @@ def finetune(
     plan |= {"freeze": config.depth if head_only else freeze, "precision": "bfloat16" if bfloat16 else "float32"}
     words = {"skip": skip, **({"longest": longest} if longest else {})}
     wishes = Wishes(
-        epochs, warmup, text=words | dict(changes.get("text", {})), plan=plan | dict(changes.get("plan", {}))
+        epochs,
+        warmup,
+        text=words | dict(changes.get("text", {})),
+        plan=plan | dict(changes.get("plan", {})),
+        both_orders=both_orders,
     )
     columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
     sources = [source_of(path, task, columns) if path else None for path in (train, validation)]

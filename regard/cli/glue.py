@@ -21,7 +21,7 @@ def glue(
     tasks: Annotated[str, typer.Option(help="Such as CoLA,RTE; without, all whose training file is there.")] = "",
     seeds: Annotated[int, typer.Option(help="Runs of each task, with the seeds 1 and so on.")] = 1,
     settings: Annotated[
-        str, typer.Option("--settings", help="Whose settings: minilm, bert, albert or xlnet; the model's without.")
+        str, typer.Option("--settings", help="Whose settings: minilm, bert, albert, xlnet or gpt; the model's without.")
     ] = "",
     rate: Annotated[float, typer.Option(help="Another learning rate; 0 is as in the settings.")] = 0.0,
     epochs: Annotated[float, typer.Option(help="Another number of epochs; 0 is as in the settings.")] = 0.0,
@@ -103,7 +103,11 @@ def _trained(
 
     parts = [GluePart(str(data), task, split) for split in ("train", "dev_matched" if task == "MNLI" else "dev")]
     wishes = Wishes(
-        epochs, recipe.warmup, text={"longest": longest or recipe.longest}, plan={"examples": recipe.batch, **plan}
+        epochs,
+        recipe.warmup,
+        text={"longest": longest or recipe.longest},
+        plan={"examples": recipe.batch, **plan},
+        both_orders=recipe.both_orders,
     )
     run, said = plan_finetuning(folder, f"{task}-{plan['seed']}", parts[0], parts[1], wishes)
     if (place / RUN_FILE).is_file():

@@ -58,12 +58,14 @@ def _spread(starts: Integers, chosen: Integers) -> Integers:
 
 
 def frame_texts(
-    texts: Sequence[Sequence[str]], tokenizer: Tokenizer, framing: Framing, longest: int
+    texts: Sequence[Sequence[str]], tokenizer: Tokenizer, framing: Framing, longest: int, *, both_orders: bool = False
 ) -> tuple[Inputs, int]:
     """Texts, or pairs of them, as inputs of `longest` tokens at most; and how many had to be cut for that.
 
+    With both orders each pair is two inputs, the second one turned round.
+
     Raises:
-        ValueError: if not even one token of each text fits.
+        ValueError: if not even one token of each text fits, or there is no pair to be turned round.
     """
     flat = tokenizer.encode_batch([part for parts in texts for part in parts])
     framed, place, cut = [], 0, 0
@@ -74,6 +76,10 @@ def frame_texts(
         if sum(map(len, ids)) > room:
             ids, cut = shortened(ids, room), cut + 1
         framed.append(framing.frame(*ids))
+        if both_orders:
+            if len(parts) < 2:
+                raise ValueError(f"pairs are read in both orders here, got one text, {parts[0][:60]!r}")
+            framed.append(framing.frame(*ids[::-1]))
     return Inputs.of(framed), cut
 
 

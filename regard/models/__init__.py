@@ -13,8 +13,8 @@ from regard.models.encoder_decoder import (
     EncoderDecoderConfig,
     PrintedEncoderDecoder,
 )
-from regard.models.gpt import GPT, GPT_SIZES, GPTConfig
-from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config
+from regard.models.gpt import GPT, GPT_SIZES, GPTConfig, GPTEncoder
+from regard.models.gpt2 import GPT2, GPT2_SIZES, GPT2Config, GPT2Encoder
 from regard.models.gpt3 import GPT3, GPT3_SIZES, GPT3Config
 from regard.models.gpt_neo import GPT_NEO_SIZES, GPTNeo, GPTNeoConfig
 from regard.models.rnnsearch import RNNSEARCH_SIZES, RNNSearch, RNNSearchConfig
@@ -38,6 +38,7 @@ class Entry:
     config: Any
     sizes: dict[str, Any]
     reads: str = "pairs"  # of source and target; or "text"; or "inputs", which are framed by special tokens
+    tuned: str = ""  # the entry of the encoder as which a language model is tuned by labels, where there is one
 
 
 MODELS: dict[str, Entry] = {
@@ -50,8 +51,10 @@ MODELS: dict[str, Entry] = {
     "bert": Entry(BERT, BERTConfig, BERT_SIZES, "inputs"),
     "albert": Entry(ALBERT, ALBERTConfig, ALBERT_SIZES, "inputs"),
     "xlnet": Entry(XLNet, XLNetConfig, XLNET_SIZES, "inputs"),
-    "gpt": Entry(GPT, GPTConfig, GPT_SIZES, "text"),
-    "gpt2": Entry(GPT2, GPT2Config, GPT2_SIZES, "text"),
+    "gpt": Entry(GPT, GPTConfig, GPT_SIZES, "text", tuned="gpt-encoder"),
+    "gpt-encoder": Entry(GPTEncoder, GPTConfig, GPT_SIZES, "inputs"),
+    "gpt2": Entry(GPT2, GPT2Config, GPT2_SIZES, "text", tuned="gpt2-encoder"),
+    "gpt2-encoder": Entry(GPT2Encoder, GPT2Config, GPT2_SIZES, "inputs"),
     "gpt3": Entry(GPT3, GPT3Config, GPT3_SIZES, "text"),
     "gpt-neo": Entry(GPTNeo, GPTNeoConfig, GPT_NEO_SIZES, "text"),
     "sparse-transformer": Entry(SparseTransformer, SparseTransformerConfig, SPARSE_TRANSFORMER_SIZES, "text"),

@@ -68,6 +68,7 @@ class BERT(nn.Module):
     """Token, segment and position embeddings, then post-norm blocks which see both sides (section 3)."""
 
     sums_up_last: ClassVar[bool] = False  # the token which sums the input up is the first, [CLS]
+    is_causal: ClassVar[bool] = False
 
     def __init__(self, config: BERTConfig):
         require("activation", config.activation, GELU)

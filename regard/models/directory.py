@@ -13,7 +13,7 @@ from torch import Tensor
 
 from regard.models import MODELS, entry_of
 from regard.models.google import GOOGLE_LAYOUTS, GoogleLayout, checkpoint_in, read_marks, read_weights
-from regard.models.heads import HEADS
+from regard.models.heads import HEADS, Classifier
 from regard.models.hugging_face import LAYOUTS
 from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, read_labels
 from regard.models.layout import Layout
@@ -21,6 +21,7 @@ from regard.storage.configuration import configured
 from regard.storage.weights import read_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+BOTH_ORDERS = "both_orders"  # a word of our own in config.json
 MODULES = "modules.json"  # of Sentence Transformers
 
 
@@ -58,14 +59,12 @@ class Directory:
         about = _read_json(path)
         if "model_type" not in about:
             raise ValueError(f"{path} names no model_type")
-        name = str(about.pop("model_type"))
-        layouts: dict[str, Layout] = {**LAYOUTS, **ENCODER_LAYOUTS}
-        name = next((ours for ours, layout in layouts.items() if layout.model_type == name), name)
+        name = _ours(str(about.pop("model_type")), about.get("architectures"))
         try:
             entry_of(name)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        return cls(path, name, about, layouts.get(name))
+        return cls(path, name, about, {**LAYOUTS, **ENCODER_LAYOUTS}.get(name))
 
     @property
     def config(self) -> Any:
@@ -84,6 +83,18 @@ class Directory:
         return head, read_labels(self.about, str(self.file)) if head and not HEADS[head].size else ()
 
     @property
+    def both_orders(self) -> bool:
+        """Whether its head reads pairs in both orders.
+
+        Raises:
+            ValueError: if that is neither true nor false, or the head reads no pairs.
+        """
+        value = self.about.get(BOTH_ORDERS, False)
+        if value not in (False, True) or (value and not issubclass(HEADS[self.head[0]], Classifier)):
+            raise ValueError(f"{self.file}: {BOTH_ORDERS} is true or false, and of classes and numbers, got {value!r}")
+        return value
+
+    @property
     def weights(self) -> Path:
         """Where they lie."""
         return (
@@ -93,6 +104,17 @@ class Directory:
     def read_tensors(self) -> dict[str, Tensor]:
         """The weights by the names which they have there."""
         return read_weights(self.file.parent) if isinstance(self.layout, GoogleLayout) else _read_weights(self.weights)
+
+
+def _ours(model_type: str, architectures: Any) -> str:
+    """The registry's name of what Transformers calls so; a language model which has a head for a task is an encoder."""
+    layouts: dict[str, Layout] = {**LAYOUTS, **ENCODER_LAYOUTS}
+    names = [name for name, layout in layouts.items() if layout.model_type == model_type] or [model_type]
+    for name in names[1:]:
+        classes = ENCODER_LAYOUTS[name].classes
+        if isinstance(architectures, list) and any(classes.get(head) in architectures for head in classes if head):
+            return name
+    return names[0]
 
 
 def model_folder(folder: str | Path) -> Path:

@@ -1,8 +1,7 @@
 """GPT: Improving Language Understanding by Generative Pre-Training.
 
 Alec Radford, Karthik Narasimhan, Tim Salimans, Ilya Sutskever, 2018. The Transformer's decoder without a source,
-trained to predict the next token of books, and then tuned for tasks. Here are the model and its pre-training; its
-tuning by labels (sections 3.2 and 3.3) is not: `regard finetune` takes encoders.
+trained to predict the next token of books, and then tuned for tasks by labels.
 
 Details which the paper leaves open are those of the authors' code (finetune-transformer-lm): biases everywhere, the
 tanh form of GELU, layer norms with epsilon 1e-5. Two things of that code, of which the paper says nothing, are left
@@ -12,6 +11,7 @@ whole step, where here they are dropped at each token.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -156,3 +156,31 @@ class GPT(nn.Module):
                 f"a sequence of {length} tokens does not fit into the context of {self.config.context} positions"
             )
         require_known(tokens, self.config.vocabulary)
+
+
+class GPTEncoder(GPT):
+    """GPT as it reads inputs for a task, under a head (section 3.2): the state of the last token sums an input up.
+
+    The special tokens around an input are `regard.text.framing`'s, and the language model which goes on learning beside
+    the task is `regard.objectives.labels`'.
+    """
+
+    sums_up_last: ClassVar[bool] = True  # the extract token
+    is_causal: ClassVar[bool] = True
+
+    def hidden(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
+        """States of every token [N, D], or of the rows which are asked for; of segments the model knows nothing.
+
+        Raises:
+            ValueError: if an input is longer than the context, or an id lies outside the vocabulary.
+        """
+        states = super().hidden(text)
+        return states if rows is None else states[rows]
+
+    def pool(self, states: Tensor) -> Tensor:
+        """States of the last tokens, which heads read as they are (equation 3): [B, D]."""
+        return states
+
+    def forward(self, text: Packed, segments: Tensor | None = None) -> Tensor:
+        """The sum of each input, [B, D]."""
+        return self.hidden(text, segments, text.starts + text.lengths - 1)

@@ -11,7 +11,7 @@ from torch import nn
 
 from regard.layers.blocks import PreNormBlock
 from regard.layers.initialise import normal
-from regard.models.gpt import EPSILON, GPT, GPTConfig
+from regard.models.gpt import EPSILON, GPT, GPTConfig, GPTEncoder
 
 
 @dataclass(frozen=True)
@@ -49,3 +49,7 @@ class GPT2(GPT):
         residual = [weight for block in self.blocks for weight in (block.attention.output, block.feed_forward.contract)]
         normal([linear.weight for linear in residual], 0.02 / math.sqrt(len(residual)))
         normal([*self.position.parameters()], 0.01)
+
+
+class GPT2Encoder(GPTEncoder, GPT2):
+    """GPT-2 as it reads inputs for a task, in the way of GPT; its own paper tunes nothing."""

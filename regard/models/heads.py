@@ -27,14 +27,18 @@ class Head(nn.Module):
         labels: names of the classes, where there are any.
         pools: whether the encoder must sum inputs up.
         size: numbers which the head gives, where that does not depend on labels; 0 where it does.
+        both_orders: whether an example is two inputs, one after the other: a pair of texts, and the same pair turned
+            round (Radford et al. 2018, section 3.3, of similarity). The head reads what their sums add up to.
     """
 
     pools: ClassVar[bool] = False
     size: ClassVar[int] = 0
 
+    both_orders = False
+
     def __init__(self, encoder: Encoder, labels: Sequence[str] = (), *, dropout: float = 0.1):
         super().__init__()
-        if self.pools and not encoder.config.pools:
+        if self.pools and not getattr(encoder.config, "pools", True):  # GPT needs no layer for it
             raise ValueError(f"{type(self).__name__} needs an encoder which sums inputs up: set pools=True")
         if bool(labels) == bool(self.size):
             raise ValueError(f"{type(self).__name__} {'has no' if self.size else 'needs'} labels, got {list(labels)}")
@@ -51,8 +55,8 @@ class Head(nn.Module):
         return self.encoder.config
 
     def build(self, config: Any) -> None:
-        """Make the head's own weights: one linear map."""
-        self.output = Linear(config.width, self.size or len(self.labels))
+        """Make the head's own weights: one linear map, which above GPT is a matrix alone (its equation 3)."""
+        self.output = Linear(config.width, self.size or len(self.labels), bias=not self.encoder.is_causal)
         truncated_normal(self.output, DEVIATION)
 
 
@@ -62,19 +66,24 @@ class Classifier(Head):
     pools = True
 
     def forward(self, text: Packed, segments: Tensor | None = None) -> Tensor:
-        """[B, C]."""
-        return self.output(self.dropout(self.encoder(text, segments)))
+        """[B, C], or of both orders [B / 2, C]."""
+        return self.score(self.encoder(text, segments))
+
+    def score(self, sums: Tensor) -> Tensor:
+        """What the sums of inputs [B, D] say: as `forward`."""
+        if self.both_orders:
+            sums = sums[::2] + sums[1::2]
+        return self.output(self.dropout(sums))
 
 
-class Regressor(Head):
+class Regressor(Classifier):
     """A number for an input, from its sum (section 4.1, STS-B)."""
 
-    pools = True
     size = 1
 
-    def forward(self, text: Packed, segments: Tensor | None = None) -> Tensor:
-        """[B]."""
-        return self.output(self.dropout(self.encoder(text, segments)))[:, 0]
+    def score(self, sums: Tensor) -> Tensor:
+        """[B], or of both orders [B / 2]."""
+        return super().score(sums)[:, 0]
 
 
 class Chooser(Regressor):

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from regard.models.hugging_face import GELU_NAMES, TOLD
+from regard.models.hugging_face import GELU_NAMES, LAYOUTS, TOLD
 from regard.models.layout import AS_IS, Form, Layout, Row, match, only, weight_and_bias
 from regard.storage.names import did_you_mean
 
@@ -106,6 +106,10 @@ class EncoderLayout(Layout):
             if not any(match(pattern, name.removeprefix(self.prefix)) is not None for pattern in self.spare):
                 found[name] = tensor
         return super().read_tensors(found, place, heads)
+
+    def pooled(self, config: Any, pools: bool) -> Any:
+        """A configuration whose encoder sums inputs up or does not, where that takes a layer."""
+        return dataclasses.replace(config, pools=pools) if self.pooler else config
 
     def has_pooler(self, tensors: Mapping[str, Tensor]) -> bool:
         """Whether there is a layer which sums inputs up among its tensors."""
@@ -230,7 +234,13 @@ _GENERATION = {
     *("max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences"),
     *("output_scores", "repetition_penalty", "temperature", "top_k", "top_p"),
 }
-_ENCODER_TOLD = TOLD | _GENERATION | {"directionality", "finetuning_task", "num_labels", "output_past", "torchscript"}
+_BOTH_ORDERS = {"both_orders"}  # a word of our own, of a head
+_ENCODER_TOLD = (
+    TOLD
+    | _GENERATION
+    | _BOTH_ORDERS
+    | {"directionality", "finetuning_task", "num_labels", "output_past", "torchscript"}
+)
 
 _BERT_MASKED: list[Row] = [
     *weight_and_bias("cls.predictions.transform.dense", "transform"),
@@ -426,4 +436,32 @@ _XLNET = _XLNetLayout(
     prefix="transformer.",
     head=("lm_loss.", "sequence_summary.", "logits_proj.", "classifier.", "qa_outputs.", *_CONDITIONAL_HEADS),
 )
-ENCODER_LAYOUTS: dict[str, EncoderLayout] = {"bert": _BERT, "albert": _ALBERT, "xlnet": _XLNET}
+
+
+def _tuned(name: str, layout: Layout) -> EncoderLayout:
+    """A language model's layout as that of an encoder; the class for options is none of Transformers'."""
+    said = {field.name: getattr(layout, field.name) for field in dataclasses.fields(Layout)}
+    score: list[Row] = [("score.weight", "output.weight", AS_IS)]
+    own = {
+        "architecture": f"{name}Model",
+        "told": layout.told | _BOTH_ORDERS,
+        "classes": {
+            "": f"{name}Model",
+            "classification": f"{name}ForSequenceClassification",
+            "regression": f"{name}ForSequenceClassification",
+            "choice": f"{name}ForMultipleChoice",
+        },
+        "head": ("lm_head.", "score."),
+        "head_rows": {"classification": score, "regression": score, "choice": score},
+        "rates": ("summary_first_dropout",),
+    }
+    return EncoderLayout(**said | own)
+
+
+ENCODER_LAYOUTS: dict[str, EncoderLayout] = {
+    "bert": _BERT,
+    "albert": _ALBERT,
+    "xlnet": _XLNET,
+    "gpt-encoder": _tuned("OpenAIGPT", LAYOUTS["gpt"]),
+    "gpt2-encoder": _tuned("GPT2", LAYOUTS["gpt2"]),
+}

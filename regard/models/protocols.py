@@ -75,10 +75,11 @@ class RecurrentLanguageModel(LanguageModel, Protocol):
 
 
 class Encoder(Protocol):
-    """A model which reads inputs as a whole, each token in the light of all others."""
+    """A model which reads inputs as a whole, each token in the light of all others; or, as GPT, of those before it."""
 
     config: Any
     sums_up_last: bool  # whether the token which sums an input up is its last, not its first
+    is_causal: bool  # whether a token sees those before it alone
     token: nn.Embedding
 
     def hidden(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:

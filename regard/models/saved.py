@@ -15,13 +15,14 @@ from torch import nn
 
 from regard.layers.rounded import is_rounded
 from regard.models import MODELS, name_of
-from regard.models.directory import CONFIG, WEIGHTS, Directory, read_head
+from regard.models.directory import BOTH_ORDERS, CONFIG, WEIGHTS, Directory, read_head
 from regard.models.heads import HEADS, Head, kind_of
 from regard.models.hugging_face import LAYOUTS
 from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, written_labels
 from regard.models.parameters import fill, plain_weights
 from regard.storage.configuration import configured
 from regard.storage.files import written_whole
+from regard.storage.names import require
 from regard.storage.weights import write_tensors
 
 
@@ -34,7 +35,7 @@ def save_model(model: nn.Module, folder: str | Path, **told: Any) -> None:
         **told: what Transformers is told beside that, in the config.json of a model which it knows.
 
     Raises:
-        ValueError: if the weights were rounded.
+        ValueError: if the weights were rounded, or there is no directory of such an encoder with such a head.
     """
     if is_rounded(model):
         raise ValueError("the weights were rounded, and are not there to be saved; save them before")
@@ -44,10 +45,13 @@ def save_model(model: nn.Module, folder: str | Path, **told: Any) -> None:
     values = dataclasses.asdict(model.config)  # pyright: ignore[reportArgumentType]
     layout = LAYOUTS.get(name)
     if name in ENCODER_LAYOUTS:
-        layout = ENCODER_LAYOUTS[name].headed(head, pools=values["pools"])
+        if head:
+            require(f"head of {name}", head, [head for head in ENCODER_LAYOUTS[name].classes if head])
+        layout = ENCODER_LAYOUTS[name].headed(head, pools=values.get("pools", False))
     about = {"model_type": name, **values} if layout is None else layout.write_config(values) | told
     if isinstance(model, Head):
         about |= written_labels(head, model.labels) | ENCODER_LAYOUTS[name].written_dropout(model.dropout.rate, about)
+        about |= {BOTH_ORDERS: True} if model.both_orders else {}
     write_tensors(folder / WEIGHTS, weights if layout is None else layout.write_tensors(weights, values["heads"]))
     with written_whole(folder / CONFIG) as file:
         json.dump(about, file, indent=2)
@@ -67,7 +71,7 @@ def load_model(folder: str | Path, **changes: Any) -> nn.Module:
     head, labels = directory.head
     if isinstance(layout, EncoderLayout):
         pools = HEADS[head].pools if head else layout.has_pooler(tensors)
-        layout, config = layout.headed(head, pools=pools), dataclasses.replace(config, pools=pools)
+        layout, config = layout.headed(head, pools=pools), layout.pooled(config, pools)
     if layout is not None:
         tensors = layout.read_tensors(tensors, place, config.heads)
     with _same_randomness():
@@ -75,6 +79,7 @@ def load_model(folder: str | Path, **changes: Any) -> nn.Module:
         if head and isinstance(layout, EncoderLayout):
             dropout = layout.dropout_of(directory.about, str(directory.file))
             model = HEADS[head](model, labels, dropout=dropout)
+            model.both_orders = directory.both_orders
     fill(model, tensors, place)
     return model.eval()
 
@@ -83,21 +88,25 @@ def load_encoder(folder: str | Path, *, pools: bool, **changes: Any) -> tuple[nn
     """The encoder in `folder` without what stands on it, for another use; and whether it needs training to sum up.
 
     Args:
-        folder: a model directory.
+        folder: a model directory; a language model is read as the encoder as which it is tuned.
         pools: whether it is to sum inputs up; a layer for that which is not there begins at random.
         changes: fields of its configuration which fit its weights, as of `load_model`.
 
     Raises:
         FileNotFoundError, ValueError: as of `load_model`.
     """
-    read_head(folder)
     directory = Directory.read(folder)
-    config = _changed(directory.config, {**changes, "pools": pools}, folder)
+    name = MODELS[directory.name].tuned
+    if not name:
+        read_head(folder)  # which refuses what is no encoder, and heads which are not known
+        name = directory.name
     layout, tensors, place = directory.layout, directory.read_tensors(), str(directory.weights)
-    assert isinstance(layout, EncoderLayout)
-    is_fresh = pools and not layout.has_pooler(tensors)
+    if not isinstance(layout, EncoderLayout):
+        layout = ENCODER_LAYOUTS[name]
+    config = layout.pooled(_changed(directory.config, changes, folder), pools)
+    is_fresh = pools and bool(layout.pooler) and not layout.has_pooler(tensors)
     found = layout.headed("", pools=pools).read_tensors(tensors, place, config.heads)
-    model = MODELS[directory.name].model(config)
+    model = MODELS[name].model(config)
     if is_fresh:
         found |= {name: tensor for name, tensor in plain_weights(model).items() if name.startswith("pooler.")}
     fill(model, found, place)

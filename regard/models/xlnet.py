@@ -165,6 +165,7 @@ class XLNet(nn.Module):
     """A content stream h which sees itself, and a query stream g which knows its place but not its word (2.3)."""
 
     sums_up_last: ClassVar[bool] = True  # the token which sums the input up is the last, <cls>
+    is_causal: ClassVar[bool] = False
 
     def __init__(self, config: XLNetConfig):
         require("activation", config.activation, GELU)

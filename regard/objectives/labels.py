@@ -1,8 +1,11 @@
 """What heads learn: classes, numbers, options, tags and spans (Devlin et al. 2019, section 4).
 
-Each is a module around its model, so that what wraps it (several processes, compilation) sees both.
+Each is a module around its model, so that what wraps it (several processes, compilation) sees both. GPT learns the
+texts themselves beside them (Radford et al. 2018, section 3.2).
 """
 
+import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from regard.attention.packing import Packed
-from regard.objectives.loss import Loss
+from regard.objectives.loss import Loss, smoothed_cross_entropy
 
 
 class Labels(nn.Module):
@@ -22,31 +25,70 @@ class Labels(nn.Module):
         self.model: Any = model
 
 
-class Classes(Labels):
-    """The class of each input, by cross-entropy."""
+class OfSums(Labels, ABC):
+    """A loss of what a head says of whole inputs.
 
-    def forward(self, text: Packed, segments: Tensor, labels: Tensor) -> Loss:
-        """The loss of inputs whose classes are `labels` [B]."""
-        return _of_classes(self.model(text, segments), labels, len(text))
+    Args:
+        model: the head, on its encoder.
+        auxiliary: share of the next token's loss beside that of the labels, for an encoder which sees only what comes
+            before: lambda (Radford et al. 2018, equation 5). It is the mean over an input's tokens but the first, as in
+            the authors' code; the paper's equation has the sum. The special tokens are to be predicted too.
+    """
+
+    def __init__(self, model: nn.Module, auxiliary: float = 0.0):
+        super().__init__(model)
+        self.auxiliary = auxiliary
+        if auxiliary and not self.model.encoder.is_causal:
+            raise ValueError(f"{type(self.model.encoder).__name__} sees all of a text: it has no next token to predict")
+
+    def forward(self, text: Packed, segments: Tensor, labels: Tensor, counts: Tensor | None = None) -> Loss:
+        """The loss of examples with these labels [E].
+
+        Args:
+            text: their inputs.
+            segments: of each token, [N].
+            labels: one an example.
+            counts: inputs of each example, [E], where it has several.
+        """
+        if not self.auxiliary:
+            return self.loss(self.model(text, segments), labels, counts, len(text))
+        states = self.model.encoder.hidden(text, segments)
+        sums = self.model.encoder.pool(states[text.starts + text.lengths - 1])
+        loss = self.loss(self.model.score(sums), labels, counts, len(text))
+        per_example = len(labels) / len(text)  # the mean of its inputs
+        beside = self.auxiliary * per_example * _next_tokens(self.model.encoder.output, states, text)
+        return dataclasses.replace(loss, total=loss.total + beside)
+
+    @abstractmethod
+    def loss(self, scores: Tensor, labels: Tensor, counts: Tensor | None, inputs: int) -> Loss:
+        """The loss of what a head says."""
 
 
-class Numbers(Labels):
-    """The number of each input, by its squared error; what is reported as log-likelihood is its negative."""
+class Classes(OfSums):
+    """The class of each example, by cross-entropy."""
 
-    def forward(self, text: Packed, segments: Tensor, labels: Tensor) -> Loss:
-        """The loss of inputs whose numbers are `labels` [B]."""
-        total = (self.model(text, segments).to(labels.dtype) - labels).square().sum()
-        return Loss(total, -total.detach(), len(labels), len(text))
+    def loss(self, scores: Tensor, labels: Tensor, counts: Tensor | None, inputs: int) -> Loss:
+        """The loss of scores [E, C] and classes [E]."""
+        return _of_classes(scores, labels, inputs)
 
 
-class Options(Labels):
+class Numbers(OfSums):
+    """The number of each example, by its squared error; what is reported as log-likelihood is its negative."""
+
+    def loss(self, scores: Tensor, labels: Tensor, counts: Tensor | None, inputs: int) -> Loss:
+        """The loss of numbers [E] which should be `labels` [E]."""
+        total = (scores.to(labels.dtype) - labels).square().sum()
+        return Loss(total, -total.detach(), len(labels), inputs)
+
+
+class Options(OfSums):
     """Which of its options each example takes, by cross-entropy over their scores."""
 
-    def forward(self, text: Packed, segments: Tensor, labels: Tensor, counts: Tensor) -> Loss:
+    def loss(self, scores: Tensor, labels: Tensor, counts: Tensor | None, inputs: int) -> Loss:
         """The loss of examples which take option `labels` [E] of their `counts` [E]; each option is an input."""
-        scores = self.model(text, segments).split(counts.tolist())
-        table = nn.utils.rnn.pad_sequence(list(scores), True, -torch.inf)  # [E, options]
-        return _of_classes(table, labels, len(text))
+        assert counts is not None
+        table = nn.utils.rnn.pad_sequence(list(scores.split(counts.tolist())), True, -torch.inf)  # [E, options]
+        return _of_classes(table, labels, inputs)
 
 
 class Tags(Labels):
@@ -115,6 +157,14 @@ def _of_places(text: Packed, scores: Iterable[Tensor], labels: Tensor) -> Tensor
     return total
 
 
+def _next_tokens(output: nn.Linear, states: Tensor, text: Packed) -> Tensor:
+    """Each input's mean loss of its tokens but the first, from states [N, D] of those before them, summed."""
+    is_first = text.is_first.to(states.device)
+    weights = (text.lengths - 1).double().reciprocal().repeat_interleave(text.lengths - 1).to(states)
+    total, _ = smoothed_cross_entropy(states[~is_first.roll(-1, 0)], output, text.tokens[~is_first], weights=weights)
+    return total
+
+
 def _of_classes(scores: Tensor, labels: Tensor, sequences: int) -> Loss:
     """Cross-entropy of scores [L, C] and classes [L]."""
     total = cross_entropy(scores.to(_exact(scores)), labels, reduction="sum")
@@ -131,6 +181,7 @@ LABELS: dict[str, type[Labels]] = {  # by the name of a head
 }
 
 
-def labels_of(kind: str, model: Any) -> Labels:
-    """The objective for a head of this name."""
-    return LABELS[kind](model)
+def labels_of(kind: str, model: Any, auxiliary: float = 0.0) -> Labels:
+    """The objective for a head of this name; `auxiliary` is of those on whole inputs."""
+    objective = LABELS[kind]
+    return objective(model, auxiliary) if issubclass(objective, OfSums) else objective(model)

@@ -28,9 +28,11 @@ class Loss:
 
 
 def smoothed_cross_entropy(
-    hidden: Tensor, output: nn.Linear, targets: Tensor, *, smoothing: float = 0.0
+    hidden: Tensor, output: nn.Linear, targets: Tensor, *, smoothing: float = 0.0, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Summed cross-entropy of `output(hidden)` [N, V] and targets [N], and the targets' summed log-probability.
+
+    With weights [N], both are of each target as often as its weight says.
 
     With smoothing e, the target has probability 1 - e and every other word e / (V - 1); the entropy of that
     distribution is subtracted, so that a perfect fit costs nothing (Vaswani et al. 2017, section 5.4, as in their code;
@@ -38,10 +40,12 @@ def smoothed_cross_entropy(
     """
     if not 0.0 <= smoothing < 1.0:
         raise ValueError(f"label smoothing lies in [0, 1), got {smoothing}")
+    if smoothing and weights is not None:
+        raise ValueError("targets are smoothed or weighted, not both")
     dtype = (
         torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else hidden.dtype
     )
-    return _SlicedCrossEntropy.apply(hidden.to(dtype), output.weight, output.bias, targets, smoothing)
+    return _SlicedCrossEntropy.apply(hidden.to(dtype), output.weight, output.bias, targets, smoothing, weights)
 
 
 def summed_loss(output: nn.Module, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,12 +63,12 @@ class _SlicedCrossEntropy(torch.autograd.Function):
     """The gradient is made together with the loss, slice by slice."""
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, smoothing):  # pyright: ignore[reportIncompatibleMethodOverride]
+    def forward(ctx, hidden, weight, bias, targets, smoothing, weights):  # pyright: ignore[reportIncompatibleMethodOverride]
         with torch.autocast(hidden.device.type, enabled=False):
-            return _SlicedCrossEntropy._slices(ctx, hidden, weight, bias, targets, smoothing)
+            return _SlicedCrossEntropy._slices(ctx, hidden, weight, bias, targets, smoothing, weights)
 
     @staticmethod
-    def _slices(ctx, hidden, weight, bias, targets, smoothing):
+    def _slices(ctx, hidden, weight, bias, targets, smoothing, weights):
         V = len(weight)
         sure, unsure = 1.0 - smoothing, smoothing / (V - 1) if V > 1 else 0.0
         entropy = -sure * math.log(sure) - (V - 1) * (unsure * math.log(unsure) if unsure else 0.0)
@@ -88,7 +92,8 @@ class _SlicedCrossEntropy(torch.autograd.Function):
             torch.softmax(scores, 1, out=probabilities)
             # log-sum-exp, without a second exponential
             norm = scores.amax(1, keepdim=True) - probabilities.amax(1, keepdim=True).log()
-            gold = (scores.gather(1, target) - norm).sum()
+            gold = scores.gather(1, target) - norm
+            gold = gold.sum() if weights is None else weights[here].to(exact) @ gold[:, 0]
             likelihood += gold
             total -= (sure - unsure) * gold
             if unsure:
@@ -96,6 +101,8 @@ class _SlicedCrossEntropy(torch.autograd.Function):
             if wanted:
                 # the scores' gradient is `probabilities - unsure` but at the target; the constant is added to products
                 gradient = probabilities.scatter_add_(1, target, probabilities.new_full(target.shape, unsure - sure))
+                if weights is not None:
+                    gradient *= weights[here, None]
                 gradient = gradient.to(hidden.dtype)
                 multiply(gradient, matrix, to_hidden[here])
                 multiply(gradient.T, rows, to_weight, adds=True)
@@ -116,4 +123,4 @@ class _SlicedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, to_total, _):  # pyright: ignore[reportIncompatibleMethodOverride]
         scaled = (None if gradient is None else gradient * to_total for gradient in ctx.saved_tensors)
-        return *scaled, None, None
+        return *scaled, None, None, None

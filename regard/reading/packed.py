@@ -20,6 +20,7 @@ from regard.models.heads import kind_of
 from regard.models.saved import load_model, save_model
 from regard.text.directory import save_tokenizer
 from regard.text.encoders import TOKENIZER_CONFIG
+from regard.text.framing import GPTFraming
 from regard.text.tokenizer import Tokenizer
 
 BATCH = 2048  # tokens which are computed together at most
@@ -69,14 +70,26 @@ class PackedReader(Loaded):
             ValueError: if the weights were rounded.
         """
         folder = Path(folder)
-        save_model(self.model, folder)
-        save_tokenizer(
-            self.tokenizer,
-            folder,
-            model_max_length=self.longest,
-            model_input_names=["input_ids", "token_type_ids", "attention_mask"],  # without, pairs lose their segments
-            padding_side="left" if self.encoder.sums_up_last else "right",  # the last token is read at the end
-        )
+        told, about = {}, {}
+        if isinstance(self.framing, GPTFraming):
+            # GPT has no segments, counts positions from the left, and is read at the last token which is no pad; its
+            # start, which is first alone, stands for a pad where there is none.
+            names, pad = self.tokenizer.special_tokens, self.framing.start
+            told["pad_token_id"] = self.tokenizer.pad if "pad_token" in names else pad
+            about |= {"model_input_names": ["input_ids", "attention_mask"], "padding_side": "right"}
+            about["pad_token"] = names.get("pad_token", names["bos_token"])
+        else:
+            about["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]  # else pairs lose segments
+            about["padding_side"] = (
+                "left" if self.encoder.sums_up_last else "right"
+            )  # the last token is read at the end
+        save_model(self.model, folder, **told)
+        save_tokenizer(self.tokenizer, folder, model_max_length=self.longest, **about)
+
+    @property
+    def both_orders(self) -> bool:
+        """Whether the head reads pairs in both orders, each of them as two inputs."""
+        return bool(self.head) and self.model.both_orders
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -98,7 +111,8 @@ class PackedReader(Loaded):
     def frame(self, texts: Texts, longest: int | None = None) -> tuple[Inputs, int]:
         """Texts and pairs as inputs, and how many had to be cut to `longest` tokens."""
         parts = [(text,) if isinstance(text, str) else text for text in texts]
-        return frame_texts(parts, self.tokenizer, self.framing, min(self.longest, longest or self.longest))
+        most = min(self.longest, longest or self.longest)
+        return frame_texts(parts, self.tokenizer, self.framing, most, both_orders=self.both_orders)
 
     def read(
         self,
@@ -133,10 +147,17 @@ class PackedReader(Loaded):
         return [found[place] for place in range(len(inputs))]
 
     def scores(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
-        """What a head of classes, of a number or of options says of inputs: [B, C] or [B]."""
+        """What a head of classes, of a number or of options says of inputs: [B, C] or [B]; of both orders [B / 2, ...].
+
+        The two inputs of a pair need not be computed together.
+        """
         self.require("classification", "regression", "choice", use="score whole inputs")
-        rows = self.read(inputs, lambda text, segments: self.model(text, segments).float().cpu(), progress)
-        return torch.stack(rows) if rows else torch.empty(0)
+        if not self.both_orders:
+            rows = self.read(inputs, lambda text, segments: self.model(text, segments).float().cpu(), progress)
+            return torch.stack(rows) if rows else torch.empty(0)
+        sums = self.read(inputs, lambda text, segments: self.encoder(text, segments).unbind(), progress)
+        with torch.inference_mode(), without_dropout(self.model):
+            return self.model.score(torch.stack(sums)).float().cpu() if sums else torch.empty(0)
 
     def word_scores(self, examples: Examples, progress: Progress | None = None) -> list[tuple[list[int], Tensor]]:
         """What a head of tags says of the first piece of each word, of each input: numbers of words, scores [words, C].

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from regard.data.examples import Choices, Example, TaggedWords
-from regard.data.inputs import Examples, Inputs, frame_texts
+from regard.data.inputs import Examples, Inputs, Integers, frame_texts
 from regard.data.squad import Question
 from regard.data.squad_windows import SkippedQuestions, Window, all_windows
 from regard.reading.packed import PackedReader
@@ -29,11 +29,23 @@ class Form:
     framing: Framing
     longest: int
     stride: int = 128  # of the windows of a context
+    both_orders: bool = False  # of pairs, each of which is two inputs then
+
+    def inputs(self, items: Sequence[Example]) -> tuple[Inputs, Integers | None, int]:
+        """Examples as inputs; where each begins among them, if it has several; and how many had to be cut."""
+        texts = [item.texts for item in items]
+        if self.both_orders and (alone := next((item for item in items if len(item.texts) < 2), None)):
+            where = f"{alone.place}: " if alone.place else ""
+            raise ValueError(
+                f"{where}pairs are read in both orders here, got one text, {alone.texts[0][:60]!r}; give two"
+            )
+        inputs, cut = frame_texts(texts, self.tokenizer, self.framing, self.longest, both_orders=self.both_orders)
+        return inputs, np.arange(len(items) + 1) * 2 if self.both_orders else None, cut
 
 
 def form_of(reader: PackedReader, *, stride: int = 128) -> Form:
     """How a reader reads."""
-    return Form(reader.tokenizer, reader.framing, reader.longest, stride)
+    return Form(reader.tokenizer, reader.framing, reader.longest, stride, reader.both_orders)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,20 +83,20 @@ def prepare(head: str, items: Items, labels: Sequence[str], form: Form) -> Prepa
 
 def _classes(items: Sequence[Example], numbers: dict[str, int], form: Form) -> Prepared:
     """Inputs and their classes."""
-    inputs, cut = frame_texts([item.texts for item in items], form.tokenizer, form.framing, form.longest)
+    inputs, first, cut = form.inputs(items)
     labels = [-1 if item.label is None else _number(item.label, numbers, item.place) for item in items]
-    return Prepared(Examples(inputs, torch.tensor(labels, dtype=torch.int64)), cut)
+    return Prepared(Examples(inputs, torch.tensor(labels, dtype=torch.int64), first=first), cut)
 
 
 def _values(items: Sequence[Example], numbers: dict[str, int], form: Form) -> Prepared:
     """Inputs and their numbers."""
-    inputs, cut = frame_texts([item.texts for item in items], form.tokenizer, form.framing, form.longest)
+    inputs, first, cut = form.inputs(items)
     values = []
     for item in items:
         if isinstance(item.label, str):
             raise ValueError(f"{item.place}: a number is to be learnt here, the label is {item.label!r}")
         values.append(float("nan") if item.label is None else item.label)
-    return Prepared(Examples(inputs, torch.tensor(values, dtype=torch.float32)), cut)
+    return Prepared(Examples(inputs, torch.tensor(values, dtype=torch.float32), first=first), cut)
 
 
 def _choices(items: Sequence[Choices], numbers: dict[str, int], form: Form) -> Prepared:

@@ -13,6 +13,7 @@ from tokenizers import Regex, decoders, normalizers, pre_tokenizers, processors
 BERT = {"pad": "[PAD]", "unknown": "[UNK]", "summary": "[CLS]", "separator": "[SEP]", "mask": "[MASK]"}
 ALBERT = {"pad": "<pad>", "unknown": "<unk>", "summary": "[CLS]", "separator": "[SEP]", "mask": "[MASK]"}
 XLNET = {"pad": "<pad>", "unknown": "<unk>", "summary": "<cls>", "separator": "<sep>", "mask": "<mask>"}
+GPT = {"start": "_start_", "separator": "_delimiter_", "summary": "_classify_"}  # added for tasks, by its code's names
 NAMES = {"bert": BERT, "albert": ALBERT, "xlnet": XLNET}
 SPACE = "▁"  # stands for the space before a piece, as in SentencePiece
 PARAGRAPH = "<eop>"  # XLNet's end of a paragraph
@@ -73,9 +74,22 @@ def frame(tokenizer: tokenizers.Tokenizer, names: dict[str, str]) -> None:
         single, pair = f"$A:0 {separator}:0 {summary}:2", f"$A:0 {separator}:0 $B:1 {separator}:1 {summary}:2"
     else:
         single, pair = f"{summary}:0 $A:0 {separator}:0", f"{summary}:0 $A:0 {separator}:0 $B:1 {separator}:1"
-    ids = [(token, tokenizer.token_to_id(token)) for token in (summary, separator)]
-    tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
     tokenizer.add_special_tokens(list(names.values()))
+    _put_around(tokenizer, single, pair, [summary, separator])
+
+
+def frame_for_tasks(tokenizer: tokenizers.Tokenizer) -> None:
+    """Give a language model's tokenizer the special tokens of GPT's tasks: `_start_ A _delimiter_ B _classify_`."""
+    start, delimiter, extract = GPT.values()
+    tokenizer.add_special_tokens([start, delimiter, extract])
+    single, pair = f"{start} $A {extract}", f"{start} $A {delimiter} $B:0 {extract}"
+    _put_around(tokenizer, single, pair, [start, delimiter, extract])
+
+
+def _put_around(tokenizer: tokenizers.Tokenizer, single: str, pair: str, names: list[str]) -> None:
+    """Let the library put special tokens around texts."""
+    ids = [(token, tokenizer.token_to_id(token)) for token in names]
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=ids)
 
 
 def settings(vocabulary: Path) -> dict[str, bool | None]:

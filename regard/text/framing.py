@@ -1,7 +1,9 @@
 """How texts become the input of an encoder: the special tokens around them, and the segment in which each token stands.
 
 BERT and ALBERT read `[CLS] A [SEP] B [SEP]`, segments 0 and 1 (Devlin et al. 2019, section 3); XLNet reads
-`A <sep> B <sep> <cls>`, segments 0, 1 and 2 for the last (Yang et al. 2019, section 2.5, as in their code).
+`A <sep> B <sep> <cls>`, segments 0, 1 and 2 for the last (Yang et al. 2019, section 2.5, as in their code). GPT reads
+`<start> A <delimiter> B <extract>` (Radford et al. 2018, section 3.3 and figure 1); its segments, which are told as
+XLNet's, are for those who look at it, and the model does not read them.
 """
 
 from collections.abc import Sequence
@@ -43,6 +45,19 @@ class Framing:
             ids.append(self.summary)
             segments.append(2)
         return ids, segments
+
+
+@dataclass(frozen=True)
+class GPTFraming(Framing):
+    """The special ids of GPT: its separator, the delimiter, stands between texts alone."""
+
+    start: int
+
+    def frame(self, *texts: Ids) -> tuple[list[int], list[int]]:
+        """Ids and segments of an input of one text or two."""
+        ids, segments = super().frame(*texts)
+        end = len(ids) - 2  # of the last separator, which only stands between texts here
+        return [self.start, *ids[:end], self.summary], [0, *segments[:end], 2]
 
 
 def shortened(texts: Sequence[Ids], room: int) -> list[Ids]:

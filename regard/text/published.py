@@ -11,7 +11,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-from regard.text.encoders import NAMES
+from regard.text.encoders import GPT, NAMES
 from regard.text.kinds import SPECIAL
 
 PAIRS = {  # vocabulary: merges
@@ -128,6 +128,13 @@ def special_ids(tokenizer: tokenizers.Tokenizer) -> dict[str, int]:
     Raises:
         ValueError: if its special tokens are neither those of `Tokenizer.train` nor those of a published model.
     """
+    added = {token.content: id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    tasks = {name: added[token] for name, token in GPT.items() if added.keys() >= set(GPT.values())}
+    return _own_special_ids(tokenizer) | tasks
+
+
+def _own_special_ids(tokenizer: tokenizers.Tokenizer) -> dict[str, int]:
+    """The same without what GPT is given for tasks."""
     for names in NAMES.values():
         ids = {name: id for name, token in names.items() if (id := tokenizer.token_to_id(token)) is not None}
         if len(ids) == len(names):

@@ -35,8 +35,8 @@ import tokenizers
 from tokenizers import decoders
 
 from regard.storage.files import written_whole
-from regard.text.encoders import CONTINUES
-from regard.text.framing import Framing
+from regard.text.encoders import CONTINUES, frame_for_tasks
+from regard.text.framing import Framing, GPTFraming
 from regard.text.kinds import KINDS, SPACE, SPECIAL, trained
 from regard.text.letters import bytes_of
 from regard.text.published import WORD_END, pair_in, read_pair, special_ids
@@ -53,7 +53,15 @@ os.register_at_fork(after_in_child=lambda: os.environ.__setitem__("TOKENIZERS_PA
 
 _SHOWN = str.maketrans({" ": "␣", "\n": "⏎", "\t": "⇥"})
 _PUBLISHED = {".model": read_sentencepiece, ".txt": read_wordpiece}  # other files than tokenizer.json
-_THEIRS = {"pad": "pad", "end": "eos", "unknown": "unk", "summary": "cls", "separator": "sep", "mask": "mask"}
+_THEIRS = {
+    "pad": "pad",
+    "start": "bos",
+    "end": "eos",
+    "unknown": "unk",
+    "summary": "cls",
+    "separator": "sep",
+    "mask": "mask",
+}
 _LONE_BYTES = {0xDC00 + byte: f"<0x{byte:02X}>" for byte in range(0x80, 0x100)}  # as "surrogateescape" reads them
 
 
@@ -192,7 +200,20 @@ class Tokenizer:
         Raises:
             ValueError: if there are no such special tokens.
         """
+        if "start" in self._special:
+            return GPTFraming(self._id("summary"), self._id("separator"), is_last, self._id("start"))
         return Framing(self._id("summary"), self._id("separator"), is_last)
+
+    def for_tasks(self) -> Self:
+        """The same with the special tokens of GPT's tasks behind all others, if it has them not.
+
+        Radford et al. 2018, section 3.3: one for the start, one between two texts, and one whose state sums up.
+        """
+        if "start" in self._special:
+            return self
+        tokenizer = tokenizers.Tokenizer.from_str(self._json)
+        frame_for_tasks(tokenizer)
+        return type(self)(tokenizer)
 
     @cached_property
     def begins_word(self) -> list[bool]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import numpy as np
+import torch
 from torch import nn
 
 from regard.data.benchmarks import GluePart, SquadFile
@@ -20,7 +21,7 @@ from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess, measured
 from regard.models import MODELS, entry_of
-from regard.models.heads import HEADS
+from regard.models.heads import HEADS, Classifier
 from regard.models.parameters import fill, plain_weights
 from regard.models.saved import load_encoder
 from regard.objectives.labels import LABELS, labels_of
@@ -74,10 +75,11 @@ class FineTuningPlan(Plan):
     rise: float = 100.0
     layer_decay: float = 1.0  # the rate of a layer is that of the one above times this
     freeze: int = 0  # lower layers which stay as they are, embeddings with them
+    auxiliary: float = 0.0  # share of the next token's loss beside that of the labels; of GPT alone
     best: str = "loss"
 
     positive: ClassVar = (*Plan.positive, "examples")
-    not_negative: ClassVar = (*Plan.not_negative, "freeze")
+    not_negative: ClassVar = (*Plan.not_negative, "freeze", "auxiliary")
     merits: ClassVar = (
         *("loss", "accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman", "entity_f1"),
         *("exact", "best_f1"),
@@ -95,8 +97,8 @@ class FineTuningTask(Task):
     """The task of a run on labelled examples.
 
     The model's table says `from`, the directory of the encoder; `head`, what stands on it; `labels`, the classes;
-    `head_dropout`, the dropout below the head, 0.1 where it is not said; and all fields of the encoder's configuration,
-    so that a run which was begun does not need that directory any more.
+    `head_dropout`, the dropout below the head, 0.1 where it is not said; `both_orders`, whether pairs are read in both;
+    and all fields of the encoder's configuration, so that a run which was begun does not need that directory any more.
     """
 
     text, plan, unit = FineTuningText, FineTuningPlan, "examples"
@@ -117,14 +119,22 @@ class FineTuningTask(Task):
         rate = values.pop("head_dropout", HEAD_DROPOUT)
         if not isinstance(rate, float) or not 0.0 <= rate < 1.0:
             raise ValueError(f"model.head_dropout must be a rate in [0, 1), got {rate!r}")
+        both_orders = values.pop("both_orders", False)
         entry = entry_of(kind)
         require("model.head", head, LABELS)
+        require(f"model.head of {kind}", head, heads_of(kind))
+        if both_orders not in (False, True) or (both_orders and not issubclass(HEADS[head], Classifier)):
+            raise ValueError(f"model.both_orders is of classes and numbers of pairs, got {both_orders!r} for {head}")
+        if plan.auxiliary and not entry.model.is_causal:
+            raise ValueError(f"plan.auxiliary is of models which see what comes before alone, as gpt, got {kind}")
         if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
             raise ValueError(f"model.labels must be a list of texts, got {labels!r}")
         if bool(labels) != (not HEADS[head].size):
             raise ValueError(f"model.labels must name the classes of a head for {head}, got {labels}")
         require(f"plan.best of {head}", plan.best, ("loss", *measured(head, labels)))
-        config = configured(entry.config, {**values, "pools": HEADS[head].pools}, "model")
+        if hasattr(entry.config, "pools"):
+            values["pools"] = HEADS[head].pools
+        config = configured(entry.config, values, "model")
         limit = getattr(config, "context", text.longest)
         if text.longest > limit:
             raise ValueError(
@@ -141,13 +151,13 @@ class FineTuningTask(Task):
         """Make or open the tokenizer and the examples."""
         run, folder = self.run, self.folder
         if not run.is_begun(folder):
-            Tokenizer.load(Path(run.model["from"])).save(folder / TOKENIZER)
+            tokenizer_for(Path(run.model["from"]), run.model["kind"]).save(folder / TOKENIZER)
             run.save(folder)  # last: a folder with a run.toml has its tokenizer
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         sums_up_last = MODELS[run.model["kind"]].model.sums_up_last
-        self.form = Form(
-            self.tokenizer, self.tokenizer.framing(is_last=sums_up_last), run.text.longest, run.text.stride
-        )
+        framing = self.tokenizer.framing(is_last=sums_up_last)
+        both_orders = run.model.get("both_orders", False)
+        self.form = Form(self.tokenizer, framing, run.text.longest, run.text.stride, both_orders)
         place = folder / "data" / TRAIN
         if keeps and place.is_file():
             self.train = Examples.from_tensors(read_tensors(place))
@@ -176,19 +186,26 @@ class FineTuningTask(Task):
         model = self.run.model
         encoder = MODELS[model["kind"]].model(self.build_config())
         rate = model.get("head_dropout", HEAD_DROPOUT)
-        return HEADS[model["head"]](encoder, model.get("labels", ()), dropout=rate)
+        head = HEADS[model["head"]](encoder, model.get("labels", ()), dropout=rate)
+        head.both_orders = model.get("both_orders", False)
+        return head
 
     def begin(self, model: Any, say: Say) -> None:
         """Give the encoder the weights which it was trained to before."""
         folder, pools = self.run.model["from"], HEADS[self.run.model["head"]].pools
         encoder, is_fresh = load_encoder(folder, pools=pools)
-        fill(model.encoder, plain_weights(encoder), str(folder))
+        weights = plain_weights(encoder)
+        if model.encoder.is_causal:  # special tokens which are new begin at random
+            known, own = weights["token.weight"][: Tokenizer.load(Path(folder)).size], plain_weights(model.encoder)
+            weights["token.weight"] = torch.cat([known, own["token.weight"][len(known) :]])
+        fill(model.encoder, weights, str(folder))
         if is_fresh:
             say(f"{folder} has no layer which sums inputs up: it begins at random")
 
     def objective(self, model: nn.Module) -> nn.Module:
         """What the head learns, with the lower layers frozen which are to stay; before other processes see them."""
-        objective, depth = labels_of(self.run.model["head"], model), self.build_config().depth
+        objective = labels_of(self.run.model["head"], model, self.run.plan.auxiliary)
+        depth = self.build_config().depth
         for name, parameter in objective.named_parameters():
             if _layer(name, depth) <= self.run.plan.freeze > 0:
                 parameter.requires_grad_(False)
@@ -227,6 +244,18 @@ class FineTuningTask(Task):
             return assess(trained, self.validation, self.items).measures
 
 
+def heads_of(kind: str) -> list[str]:
+    """The heads which an encoder of this kind may be tuned with; above GPT those which read sums."""
+    is_causal = MODELS[kind].model.is_causal
+    return [head for head in LABELS if not is_causal or issubclass(HEADS[head], Classifier)]
+
+
+def tokenizer_for(folder: Path, kind: str) -> Tokenizer:
+    """The tokenizer of a model which is to be tuned; GPT's gets its special tokens of tasks."""
+    tokenizer = Tokenizer.load(folder)
+    return tokenizer.for_tasks() if MODELS[kind].model.is_causal else tokenizer
+
+
 def read_items(run: Any) -> tuple[list[Any], list[Any]]:
     """The examples to train on and those to validate on; where both are of one table, a share of it is set apart."""
     skipped = SkippedExamples() if run.text.skip else None
@@ -257,9 +286,9 @@ def _found(model: dict[str, Any]) -> LabelTask:
 
 
 def _layer(name: str, depth: int) -> int:
-    """Where a parameter stands: 0 for embeddings, 1 and so on for layers, and above them what sums up, and the head."""
+    """Where a parameter stands: 0 for embeddings, 1 and so on for layers, above them the last norm, sum and head."""
     parts = name.split(".")  # wrappers of several processes may stand before the encoder
-    if "encoder" not in parts or "pooler" in parts:
+    if "encoder" not in parts or "pooler" in parts or "end" in parts:
         return depth + 1
     inside = parts[parts.index("encoder") + 1 :]
     return int(inside[1]) + 1 if inside[0] == "blocks" else 0

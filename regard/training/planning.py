@@ -22,9 +22,10 @@ from regard.reading.preparing import SPANS
 from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.text.tokenizer import Tokenizer
-from regard.training.finetuning import FineTuningPlan, FineTuningText
+from regard.training.finetuning import FineTuningPlan, FineTuningText, heads_of, tokenizer_for
 from regard.training.run import Run, build_run
 
+AUXILIARY = 0.5  # share of the next token's loss when GPT is tuned (Radford et al. 2018, section 4.1)
 LabelledSource = Table | TaggedText | GluePart | SquadFile
 TAGGED = (".conll", ".conllu", ".bio", ".iob", ".iob2")  # files which hold a word a line
 KINDS = {  # what a source is read as, in words
@@ -45,6 +46,7 @@ class Wishes:
         validations: in each epoch.
         text: values of `FineTuningText`.
         plan: values of `FineTuningPlan`; its steps, warm-up and validations follow from the above.
+        both_orders: whether pairs are read in both orders.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -55,6 +57,7 @@ class Wishes:
     validations: int = 1
     text: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
+    both_orders: bool = False
 
     def __post_init__(self):
         if not self.epochs > 0:
@@ -112,8 +115,12 @@ def plan_finetuning(
         ValueError: if the examples do not make a task, or something does not go together.
     """
     kind, config = read_config(model)
-    if not hasattr(MODELS[kind].model, "sums_up_last"):
+    kind = MODELS[kind].tuned or kind
+    if MODELS[kind].reads != "inputs":
         raise ValueError(f"{model} holds {kind}, which is no encoder, and is not fine-tuned by labels")
+    if MODELS[kind].model.is_causal:
+        size = tokenizer_for(model, kind).size  # with the special tokens of tasks
+        config = dataclasses.replace(config, vocabulary=max(size, config.vocabulary))
     if task:
         require("task", task, (*TASKS, *SPANS))
     if validation is not None and type(validation) is not type(train):
@@ -124,8 +131,11 @@ def plan_finetuning(
     text = configured(FineTuningText, {"longest": _longest(train, config), **wishes.text}, "text")
     if validation is None and isinstance(train, SquadFile):
         train, validation = SquadFile(train.path, (text.share, 1.0)), SquadFile(train.path, (0.0, text.share))
+    if task in SPANS or isinstance(train, SquadFile):
+        require(f"task of {kind}", task or "span", heads_of(kind))
     found, count, said = _looked_at(train, validation, text, task, model, kind)
-    plan = configured(FineTuningPlan, wishes.plan, "plan")  # which names what is wrong with it
+    own = {"auxiliary": AUXILIARY} if MODELS[kind].model.is_causal else {}
+    plan = configured(FineTuningPlan, own | wishes.plan, "plan")  # which names what is wrong with it
     together = plan.examples * plan.accumulate
     steps = max(1, round(count * wishes.epochs / together))
     every = math.ceil(steps / max(1.0, wishes.epochs * wishes.validations))  # the last of them is the end
@@ -137,12 +147,13 @@ def plan_finetuning(
             "from": str(model),
             "head": found.task,
             **({"labels": list(found.labels)} if not HEADS[found.task].size else {}),
+            **({"both_orders": True} if wishes.both_orders else {}),
             **{key: value for key, value in dataclasses.asdict(config).items() if key != "pools"},
         },
         "train": dataclasses.asdict(train),
         "validation": dataclasses.asdict(validation or train),
         "text": dataclasses.asdict(text),
-        "plan": {**paced, **wishes.plan},
+        "plan": {**paced, **own, **wishes.plan},
     }
     return build_run(table, name), said
 

@@ -107,6 +107,9 @@ class PretrainingTask(Task):
         """The encoder's configuration for a tokenizer of this size."""
         values = dict(model)
         kind, head = str(values.get("kind", "")), str(values.pop("head", ""))
+        if entry_of(kind).model.is_causal:
+            own = next(name for name, entry in MODELS.items() if entry.tuned == kind)
+            raise ValueError(f"{kind} learns from labels alone; pre-train {own}, a language model, and fine-tune that")
         is_permuted = hasattr(entry_of(kind).model, "read")
         wanted = "permuted" if is_permuted else "masked" if plan.pairs == "none" else "masked-pair"
         if head and head != wanted:

@@ -82,14 +82,17 @@ def _texts(reader: PackedReader, inputs: Sequence[Input]) -> Iterator[Example]:
         first, *second = parts
         framed, cut = reader.frame([(first, second[0]) if second else first])
         seen = _see(reader, framed)
+        scores = reader.scores(framed) if reader.both_orders else seen.output
         text: dict[str, str] = {}
         chances: list[Chances] = []
         if reader.head == "classification":
-            chances = [_chances("class", reader.labels, seen.output[0].softmax(-1).tolist())]
+            chances = [_chances("class", reader.labels, scores[0].softmax(-1).tolist())]
             label, share = chances[0].shares[0]
             text["prediction"] = f"{label}, with probability {share:.3f}"
         elif reader.head == "regression":
-            text["prediction"] = f"{float(seen.output[0]):.4g}"
+            text["prediction"] = f"{float(scores[0]):.4g}"
+        if reader.both_orders:
+            text["shown"] = "the pair in this order; the prediction is of both"
         if cut:
             text["cut"] = f"the input is longer than {reader.longest} tokens, and is read without its end"
         yield _drawn(reader, _title(*parts), seen, Told(text, chances))
@@ -188,7 +191,7 @@ def _see(reader: PackedReader, inputs: Inputs, place: int = 0, rows: list[int] |
     read, segments = inputs.packed(np.array([place]))
     text, kinds = read.to(reader.device), segments.to(reader.device)
     with watching(reader.model) as maps:
-        if reader.head in UNASKED or rows == []:
+        if reader.head in UNASKED or rows == [] or reader.both_orders:
             output = reader.encoder.hidden(text, kinds)
         elif rows is not None:
             output = reader.model(text, kinds, torch.tensor(rows)).float().cpu()

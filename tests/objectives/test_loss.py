@@ -71,9 +71,24 @@ def test_derivatives_of_the_loss(smoothing):
     hidden, output, targets = batch(True)
 
     def total(hidden, weight, bias):
-        return module._SlicedCrossEntropy.apply(hidden, weight, bias, targets, smoothing)[0]
+        return module._SlicedCrossEntropy.apply(hidden, weight, bias, targets, smoothing, None)[0]
 
     assert gradcheck(total, (hidden, output.weight, output.bias))
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_each_target_counts_as_often_as_its_weight_says(bias):
+    hidden, output, targets = batch(bias)
+    weights = torch.rand(N, dtype=torch.float64)
+    total, likelihood = smoothed_cross_entropy(hidden, output, targets, weights=weights)
+    wanted = (weights * F.cross_entropy(output(hidden), targets, reduction="none")).sum()
+    assert_close(total, wanted, atol=1e-12, rtol=1e-12)
+    assert_close(likelihood, -wanted, atol=1e-12, rtol=1e-12)
+    leaves = (hidden, *output.parameters())
+    for got, want in zip(torch.autograd.grad(total, leaves), torch.autograd.grad(wanted, leaves), strict=True):
+        assert_close(got, want, atol=1e-12, rtol=1e-12)
+    with pytest.raises(ValueError, match="targets are smoothed or weighted, not both"):
+        smoothed_cross_entropy(hidden, output, targets, smoothing=0.1, weights=weights)
 
 
 def test_a_perfect_fit_costs_nothing():

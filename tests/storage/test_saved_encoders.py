@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import write_checkpoint
-from tiny import READING, headed, inputs, tiny
+from tiny import READING, TUNED, headed, inputs, tiny
 from torch import Tensor
 from torch.testing import assert_close
 
+from regard.models import name_of
 from regard.models.directory import model_folder, read_config, read_head
-from regard.models.heads import HEADS, kind_of
+from regard.models.heads import HEADS, Classifier, kind_of
 from regard.models.saved import load_encoder, load_model, save_model
 from regard.storage.weights import read_tensors
 
@@ -250,7 +251,8 @@ def test_an_albert_whose_embeddings_are_as_wide_as_it_is_has_no_projection_there
         for name in READING
         for head in HEADS
         if not head.startswith("masked" if name == "xlnet" else "permuted")
-    ],
+    ]
+    + [(name, head) for name in TUNED for head in ("classification", "regression", "choice")],
 )
 def test_a_head_is_read_back_as_it_was(name, head, tmp_path):
     model = headed(name, head, dtype=torch.float32)
@@ -267,11 +269,39 @@ def test_a_head_is_read_back_as_it_was(name, head, tmp_path):
 
 
 def test_a_language_model_has_no_head_of_an_encoder(tmp_path):
-    save_model(tiny("gpt2", dtype=torch.float32), tmp_path)
-    with pytest.raises(ValueError, match="holds gpt2, which is no encoder; the encoders are bert, albert, xlnet"):
+    save_model(tiny("gpt-neo", dtype=torch.float32), tmp_path)
+    with pytest.raises(ValueError, match="holds gpt-neo, which is no encoder; the encoders are bert, albert, xlnet"):
         read_head(tmp_path)
-    with pytest.raises(ValueError, match="holds gpt2, which is no encoder"):
+    with pytest.raises(ValueError, match="holds gpt-neo, which is no encoder"):
         load_encoder(tmp_path, pools=False)
+
+
+@pytest.mark.parametrize("name", ["gpt", "gpt2"])
+def test_a_language_model_is_read_as_the_encoder_as_which_it_is_tuned(name, tmp_path):
+    """A head for a task makes an encoder of it, though both have one model_type in config.json."""
+    model = tiny(name, dtype=torch.float32)
+    save_model(model, tmp_path / "first")
+    encoder, is_fresh = load_encoder(tmp_path / "first", pools=True)
+    assert not is_fresh
+    text, segments = inputs(f"{name}-encoder", 9, 5)
+    assert torch.equal(encoder.hidden(text, segments), model.hidden(text))
+    assert torch.equal(encoder(text), model.hidden(text)[[8, 13]])
+    save_model(encoder, tmp_path / "bare")
+    assert name_of(load_model(tmp_path / "bare")) == name
+    save_model(Classifier(encoder, "ab"), tmp_path / "headed")
+    assert read_head(tmp_path / "headed") == ("classification", ("a", "b"))
+    assert name_of(load_encoder(tmp_path / "headed", pools=True)[0]) == f"{name}-encoder"
+
+
+def test_a_head_which_an_encoder_has_no_directory_for_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="head of gpt-encoder must be one of classification, regression, choice, got"):
+        save_model(headed("gpt-encoder", "tagging", dtype=torch.float32), tmp_path)
+    assert not list(tmp_path.iterdir())
+    save_model(headed("bert", "tagging", dtype=torch.float32), tmp_path)
+    about = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**about, "both_orders": True}))
+    with pytest.raises(ValueError, match=r"both_orders is true or false, and of classes and numbers, got True"):
+        load_model(tmp_path)
 
 
 def modules(folder: Path, path: str, kind: str = "sentence_transformers.models.Transformer") -> None:

@@ -85,6 +85,24 @@ def test_special_ids_are_not_decoded(small):
     assert small.decode([special, *ids, special]) == "the cat"
 
 
+def test_a_language_models_tokenizer_gets_the_special_tokens_of_tasks_behind_all_others(small, tmp_path):
+    tasks = small.for_tasks()
+    start, delimiter, extract = range(small.size, small.size + 3)
+    assert tasks.size == small.size + 3
+    assert tasks.pieces([start, delimiter, extract]) == ["_start_", "_delimiter_", "_classify_"]
+    tasks.save(tmp_path / "tokenizer.json")
+    again = Tokenizer.load(tmp_path)
+    assert again.for_tasks() is again
+    framing = again.framing(is_last=True)
+    assert framing.frame([7, 8]) == ([start, 7, 8, extract], [0, 0, 0, 2])
+    assert framing.frame([7, 8], [9]) == ([start, 7, 8, delimiter, 9, extract], [0, 0, 0, 0, 1, 2])
+    assert (framing.added(1), framing.added(2)) == (2, 3)
+    assert again.decode(framing.frame(small.encode("the cat"))[0]) == "the cat"
+    assert again.encode("the_start_cat") == small.encode("the_start_cat")  # no text can name them
+    with pytest.raises(ValueError, match="has no summary token"):
+        small.framing(is_last=True)
+
+
 def test_the_first_id_of_gpt2_is_text(tmp_path):
     tokenizer = Tokenizer.from_files(*pair("gpt2", tmp_path))
     assert tokenizer.decode([0, 1, 2]) == '!"#'

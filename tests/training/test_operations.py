@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from tiny import READING, TRANSLATING, headed, inputs, pairs, sentences, tiny, tiny_config
+from tiny import TRANSLATING, headed, inputs, pairs, sentences, tiny, tiny_config
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -134,7 +134,7 @@ def forward(name):
     """A number with a gradient, from a model in training."""
     if name in TRANSLATING:
         return Translation(single(name), smoothing=0.1)(*pairs()).total
-    if name in READING:
+    if MODELS[name].reads == "inputs":
         return headed(name, "classification", dtype=torch.float32).train()(*inputs(name, 9, 5, 12)).sum()
     objective = NextTokenOfSegments if name == "transformer-xl" else NextToken
     return objective(single(name))(Packed.of(sentences(40, 40, 40))).total
