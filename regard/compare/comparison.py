@@ -140,10 +140,11 @@ class Comparison:
             )
         if self.finetune is not None and self.reads != "inputs":
             raise ValueError("only encoders are fine-tuned on labelled examples; leave finetune out")
-        permute = {hasattr(entry_of(run.model["kind"]).model, "read") for run in self.contestants.values()}
-        if self.reads == "inputs" and len(permute) > 1 and self.finetune is None:
+        models = [entry_of(run.model["kind"]).model for run in self.contestants.values()]
+        learnt = {(hasattr(model, "read"), getattr(model, "is_causal", False)) for model in models}
+        if self.reads == "inputs" and len(learnt) > 1 and self.finetune is None:
             raise ValueError(
-                "masked and permuted words are not equally hard, so that their losses cannot be compared: say by "
+                "masked, permuted and next words are not equally hard, so that their losses cannot be compared: say by "
                 "finetune what the models are measured on"
             )
 

@@ -1,4 +1,4 @@
-"""Batches of masked sequences, on which BERT and ALBERT are pre-trained.
+"""Batches of masked sequences, on which BERT and ALBERT are pre-trained, or of whole ones for learning next words.
 
 All that chance decides about a sequence follows from the seed, the epoch, and where the sequence stands in the store:
 a run resumes to the bit, and workers make batches in any order.
@@ -68,6 +68,28 @@ class MaskedBatch(PackedInputs):
         return type(self)(text, *others)  # pyright: ignore[reportArgumentType]
 
 
+@dataclass(frozen=True, eq=False)
+class WholeBatch(PackedInputs):
+    """Sequences, packed, of which nothing is hidden: each token is to be found from those before it.
+
+    It is what BERT was compared with, a model which sees the left context alone (Devlin et al. 2019, section 5.1).
+    """
+
+    @property
+    def parts(self) -> tuple[Packed]:
+        """What an objective is given: the text."""
+        return (self.text,)
+
+    @property
+    def targets(self) -> int:
+        """Tokens which are predicted: what a loss is divided by."""
+        return len(self.text.tokens) - len(self.text)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same batch with its tokens on `device`."""
+        return type(self)(self.text.to(device), self.segments.to(device))
+
+
 class Drawn(NamedTuple):
     """The sequences of a masked batch: what they are and what tells their masks."""
 
@@ -91,7 +113,7 @@ class MaskedSequences(Pooled[Drawn]):
 
     store: SentenceStore
     passages: Passages
-    masking: Masking
+    masking: Masking | None  # None leaves sequences whole
     framing: Framing
     length: int  # tokens of a sequence at most, special ones included
     tokens: int  # of a batch at most
@@ -123,7 +145,7 @@ class MaskedSequences(Pooled[Drawn]):
         Raises:
             ValueError: if there is one.
         """
-        if self.store.vocabulary != self.masking.vocabulary:
+        if self.masking is not None and self.store.vocabulary != self.masking.vocabulary:
             raise ValueError(
                 f"{self.store.folder} was made with {self.store.vocabulary} ids, and masks are of "
                 f"{self.masking.vocabulary}; use the tokenizer with which the store was made"
@@ -157,7 +179,7 @@ class MaskedSequences(Pooled[Drawn]):
             start = stop
         return batches
 
-    def batch(self, item: Drawn) -> MaskedBatch:
+    def batch(self, item: Drawn) -> MaskedBatch | WholeBatch:
         """The batch of these passages."""
         special = {self.framing.summary, self.framing.separator}
         tokens, segments, positions, words, lengths = [], [], [], [], []
@@ -165,14 +187,19 @@ class MaskedSequences(Pooled[Drawn]):
         for document, number, (start, stop, other_start, other_stop) in drawn:
             texts = [self.store.ids(start, stop), self.store.ids(other_start, other_stop)][: self.passages.texts]
             ids, within = self.framing.frame(*texts)
-            hidden = self.masking.hide(ids, special, chance(self.seed, item.copy, document, number))
-            positions += [len(tokens) + position for position in hidden.positions]
-            tokens += hidden.ids
+            if self.masking is not None:
+                hidden = self.masking.hide(ids, special, chance(self.seed, item.copy, document, number))
+                positions += [len(tokens) + position for position in hidden.positions]
+                ids = hidden.ids
+                words += hidden.words
+            tokens += ids
             segments += within
-            words += hidden.words
             lengths.append(len(ids))
+        text = Packed(torch.tensor(tokens), torch.tensor(lengths))
+        if self.masking is None:
+            return WholeBatch(text, torch.tensor(segments))
         return MaskedBatch(
-            Packed(torch.tensor(tokens), torch.tensor(lengths)),
+            text,
             torch.tensor(segments),
             torch.tensor(positions),
             torch.tensor(words),

@@ -71,13 +71,14 @@ class PackedReader(Loaded):
         """
         folder = Path(folder)
         told, about = {}, {}
-        if isinstance(self.framing, GPTFraming):
-            # GPT has no segments, counts positions from the left, and is read at the last token which is no pad; its
-            # start, which is first alone, stands for a pad where there is none.
-            names, pad = self.tokenizer.special_tokens, self.framing.start
-            told["pad_token_id"] = self.tokenizer.pad if "pad_token" in names else pad
+        if self.encoder.is_causal:
+            # GPT has no segments, counts positions from the left, and is read at the last token which is no pad.
             about |= {"model_input_names": ["input_ids", "attention_mask"], "padding_side": "right"}
-            about["pad_token"] = names.get("pad_token", names["bos_token"])
+            names = self.tokenizer.special_tokens
+            if "pad_token" in names:
+                told["pad_token_id"] = self.tokenizer.pad
+            elif isinstance(self.framing, GPTFraming):  # its start, which is first alone, can stand for one
+                told["pad_token_id"], about["pad_token"] = self.framing.start, names["bos_token"]
         else:
             about["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]  # else pairs lose segments
             about["padding_side"] = (

@@ -21,6 +21,7 @@ from regard.data.sentence_pairs import NextSentence, SentenceOrder, Unpaired
 from regard.data.sentence_store import SentenceStore
 from regard.data.sentences import DIVISIONS
 from regard.data.sources import located
+from regard.decoding.writer import Writer
 from regard.layers.dropout import without_dropout
 from regard.models import MODELS, entry_of
 from regard.models.directory import read_head
@@ -29,6 +30,7 @@ from regard.models.parameters import fill, plain_weights
 from regard.models.saved import load_encoder
 from regard.objectives.loss import Memory
 from regard.objectives.masked_words import MaskedWords
+from regard.objectives.next_token import NextToken
 from regard.objectives.permuted_words import PermutedWords
 from regard.reading.pretrained import find_model
 from regard.reading.reader import Reader
@@ -93,7 +95,10 @@ class PretrainingPlan(Plan):
 
 
 class PretrainingTask(Task):
-    """The task of a run which pre-trains an encoder: `model.head` is masked, masked-pair or permuted."""
+    """The task of a run which pre-trains an encoder: `model.head` is masked, masked-pair or permuted.
+
+    One which sees only what comes before has none: it learns next words, and is a language model in the end.
+    """
 
     text, plan, unit = PretrainingText, PretrainingPlan, "hidden words"
 
@@ -107,21 +112,24 @@ class PretrainingTask(Task):
         """The encoder's configuration for a tokenizer of this size."""
         values = dict(model)
         kind, head = str(values.get("kind", "")), str(values.pop("head", ""))
-        if entry_of(kind).model.is_causal:
-            own = next(name for name, entry in MODELS.items() if entry.tuned == kind)
-            raise ValueError(f"{kind} learns from labels alone; pre-train {own}, a language model, and fine-tune that")
-        is_permuted = hasattr(entry_of(kind).model, "read")
-        wanted = "permuted" if is_permuted else "masked" if plan.pairs == "none" else "masked-pair"
+        wanted = _head_of(kind, plan)
         if head and head != wanted:
             raise ValueError(
-                f"model.head={head!r} does not go with {kind} and plan.pairs={plan.pairs!r}: {wanted!r} does"
+                f"model.head={head!r} does not go with {kind} and plan.pairs={plan.pairs!r}: {wanted or 'none'!r} does"
             )
-        only = {True: ("reuse", "one_in", "both_ways"), False: ("pairs", "share", "most", "together", "masks")}
-        for name in only[not is_permuted]:
+        if not wanted and "from" in values:
+            own = next(name for name, entry in MODELS.items() if entry.tuned == kind)
+            raise ValueError(f"{kind} begins at random; to go on from {values['from']}, say kind={own!r}")
+        if not wanted and plan.pairs != "none":
+            raise ValueError(f"{kind} learns next words, and nothing of pairs: set plan.pairs='none'")
+        of_masks, of_permutation = ("share", "most", "together"), ("reuse", "one_in", "both_ways")
+        ignored = {"permuted": ("pairs", "masks", *of_masks), "": (*of_masks, *of_permutation)}
+        for name in ignored.get(wanted, of_permutation):
             default = next(field.default for field in dataclasses.fields(PretrainingPlan) if field.name == name)
             if getattr(plan, name) != default:
                 raise ValueError(f"plan.{name} means nothing to {kind}; leave it out")
-        config = configuration(values, pools=HEADS[wanted].pools, vocabulary=vocabularies[0])
+        pools = {"pools": HEADS[wanted].pools} if wanted else {}
+        config = configuration(values, **pools, vocabulary=vocabularies[0])
         limit = getattr(config, "context", plan.context)
         if plan.context > limit:
             raise ValueError(f"plan.context={plan.context} exceeds the {limit} positions which the model has")
@@ -129,10 +137,8 @@ class PretrainingTask(Task):
 
     @property
     def head(self) -> str:
-        """What stands on the encoder."""
-        if hasattr(MODELS[self.run.model["kind"]].model, "read"):
-            return "permuted"
-        return "masked" if self.run.plan.pairs == "none" else "masked-pair"
+        """What stands on the encoder; nothing on one which learns next words, for it has their scores itself."""
+        return _head_of(self.run.model["kind"], self.run.plan)
 
     def prepare(self, say: Say, *, keeps: bool) -> None:
         """Make or open the tokenizer and the two stores of text."""
@@ -157,7 +163,8 @@ class PretrainingTask(Task):
 
     def build_model(self) -> nn.Module:
         """The encoder with its head, at its published start."""
-        return HEADS[self.head](MODELS[self.run.model["kind"]].model(self.build_config()))
+        encoder = MODELS[self.run.model["kind"]].model(self.build_config())
+        return HEADS[self.head](encoder) if self.head else encoder
 
     def begin(self, model: Any, say: Say) -> None:
         """Go on from the weights of another model, where the run names one: its head too, if it is the same."""
@@ -173,8 +180,8 @@ class PretrainingTask(Task):
         say(f"{folder} has no head for {self.head}: it begins at random{also}")
 
     def objective(self, model: nn.Module) -> nn.Module:
-        """Masked or permuted words."""
-        return PermutedWords(model) if self.head == "permuted" else MaskedWords(model)
+        """Masked, permuted or next words."""
+        return {"permuted": PermutedWords, "": NextToken}.get(self.head, MaskedWords)(model)
 
     def batches(self, cursor: Cursor, rank: int, processes: int) -> Generator[tuple[Batch, Cursor], None, None]:
         """The stream of masked or of permuted sequences."""
@@ -194,9 +201,10 @@ class PretrainingTask(Task):
             permuting = Permuting(tokenizer.begins_word, one_in=plan.one_in)
             where = {"both_ways": plan.both_ways, "seed": plan.seed, "rank": rank, "processes": processes}
             return PermutedSequences(store, permuting, framing, plan.context, reuse, plan.tokens, **where)
-        masking = Masking(
-            tokenizer.mask, tokenizer.size, tuple(tokenizer.begins_word), plan.together, plan.share, plan.most
-        )
+        masking = None
+        if self.head:
+            begins_word = tuple(tokenizer.begins_word)
+            masking = Masking(tokenizer.mask, tokenizer.size, begins_word, plan.together, plan.share, plan.most)
         passages = PAIRS[plan.pairs]()
         return MaskedSequences(store, passages, masking, framing, plan.context, plan.tokens, plan.masks, plan.seed)
 
@@ -207,15 +215,18 @@ class PretrainingTask(Task):
             "masked": "masked words",
             "masked-pair": f"masked words, and of two texts their {'order' if plan.pairs == 'order' else 'sequence'}",
             "permuted": "permuted words",
+            "": "next words",
         }
         return f"{plan.tokens:,} tokens a batch, in sequences of {plan.context:,} at most: {what[self.head]}"
 
-    def trained(self, model: nn.Module) -> Reader:
-        """The reader."""
+    def trained(self, model: nn.Module) -> Reader | Writer:
+        """The reader, or the writer of next words."""
+        if not self.head:
+            return Writer(model, self.tokenizer)
         longest = getattr(model.config, "context", None)
         return Reader(model, self.tokenizer, longest=longest)
 
-    def measure(self, trained: Reader, products: AbstractContextManager[None]) -> dict[str, float]:
+    def measure(self, trained: Reader | Writer, products: AbstractContextManager[None]) -> dict[str, float]:
         """Loss and accuracy on hidden words of the validation text, and on its pairs; the same ones each time."""
         objective = self.objective(trained.model)
         nats, words, right, pairs = 0.0, 0, 0, 0
@@ -240,3 +251,11 @@ class PretrainingTask(Task):
     def needs_same_processes(self) -> bool:
         """Lanes, and the memory of each, belong to a number of processes."""
         return self.head == "permuted"
+
+
+def _head_of(kind: str, plan: PretrainingPlan) -> str:
+    """What stands on an encoder of this kind in pre-training, or nothing."""
+    model = entry_of(kind).model
+    if model.is_causal:
+        return ""
+    return "permuted" if hasattr(model, "read") else "masked" if plan.pairs == "none" else "masked-pair"

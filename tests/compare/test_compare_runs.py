@@ -331,6 +331,18 @@ def test_encoders_are_measured_by_what_they_learn_of_labelled_examples(tmp_path)
     assert not list(place.glob(".*.partial"))
 
 
+def test_next_words_are_compared_with_masked_ones(tmp_path):
+    (tmp_path / "text").write_text(DOCUMENTS)
+    table = write_reviews(tmp_path / "reviews.csv", 60)
+    settings = [setting for setting in READING if not setting.startswith("model.hidden")]
+    names = ["bert:tiny", "gpt-encoder:tiny"]
+    data, settings = str(tmp_path / "text"), [*settings, "plan.pairs=none", "finetune.untrained=true"]
+    comparison = read_comparison(names, data=data, budget="1ktokens", finetune=str(table), settings=settings)
+    results, _ = compare(comparison, tmp_path / "out", silent)
+    assert all(result.measures.keys() >= {"accuracy", "accuracy before pre-training"} for result in results)
+    assert abs(results[0].tokens - results[1].tokens) < 256
+
+
 def test_encoders_of_one_kind_are_compared_by_their_loss(tmp_path):
     (tmp_path / "text").write_text(DOCUMENTS)
     shared = "albert:tiny,model.groups="

@@ -177,7 +177,7 @@ def test_every_comparison_of_the_library_can_be_read(name):
             "plan.seed is the comparison's: give --seeds",
         ),
         (["dates-transformer", "dates-rnnsearch,plan.patience=3"], {}, "all contestants share plan.patience"),
-        (["wikitext2-bert", "wikitext2-xlnet"], {}, "masked and permuted words are not equally hard"),
+        (["wikitext2-bert", "wikitext2-xlnet"], {}, "masked, permuted and next words are not equally hard"),
         (["wikitext2-bert", "wikitext2-albert"], {"settings": ["finetune.epochs=3"]}, "finetune: missing path"),
         (
             ["wikitext2-bert", "wikitext2-albert"],

@@ -20,7 +20,7 @@ from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningTask
 from regard.training.loop import train
 from regard.training.planning import source_of
-from regard.training.run import build_run, read_run
+from regard.training.run import read_run
 
 KINDS = ["gpt", "gpt2"]
 
@@ -184,10 +184,3 @@ def test_what_does_not_go_together_is_refused_before_training(tmp_path, gpt, tab
         model = save_language_model(tmp_path / kind, kind)
         with pytest.raises(ValueError, match=f"holds {kind}, which is no encoder, and is not fine-tuned by labels"):
             planned(model, table)
-
-
-def test_an_encoder_which_sees_what_comes_before_alone_is_not_pre_trained():
-    texts = {part: {"path": "t.txt"} for part in ("train", "validation")}
-    model = {"kind": "gpt-encoder", "size": "tiny"}
-    with pytest.raises(ValueError, match="gpt-encoder learns from labels alone; pre-train gpt, a language model"):
-        build_run({"name": "run", "model": model, **texts}, "run")

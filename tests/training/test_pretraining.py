@@ -3,13 +3,18 @@
 import math
 
 import pytest
-from small_encoders import BAD, GOOD, THINGS, save_reader, tokenizer
+from small_encoders import BAD, GOOD, THINGS, save_reader, tokenizer, write_reviews
 from small_runs import outcome, train_until
 
+import regard
+from regard.data.loading import Cursor
+from regard.data.table import Table
+from regard.decoding.writer import Writer
 from regard.models.parameters import plain_weights
 from regard.models.saved import load_model
 from regard.reading.reader import Reader
 from regard.training.loop import train
+from regard.training.planning import Wishes, plan_finetuning
 from regard.training.run import build_run, read_run
 
 
@@ -27,6 +32,8 @@ def text(tmp_path):
 
 def planned(text, kind, **plan):
     small = {"width": 32, "depth": 2, "heads": 2, "hidden": 48, "dropout": 0.0, "attention_dropout": 0.0}
+    if kind == "gpt-encoder":
+        small = {name: small[name] for name in ("width", "depth", "heads", "dropout")}
     values = {
         "steps": 10,
         "tokens": 256,
@@ -61,6 +68,7 @@ RUNS = {
     "words alone": ("bert", {"pairs": "none", "together": 1, "masks": 2}),
     "albert": ("albert", {"pairs": "order", "together": 3, "optimiser": "lamb", "beta2": 0.0, "rate": 0.02}),
     "xlnet": ("xlnet", {"both_ways": True, "tokens": 128}),
+    "next words": ("gpt-encoder", {"pairs": "none"}),
 }
 
 
@@ -75,6 +83,12 @@ def test_the_loss_falls_and_the_directory_can_be_used(tmp_path, text, name):
     )
     assert all(math.isfinite(loss) for loss in losses)
     assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
+    if kind == "gpt-encoder":  # it is a language model then, which is tuned as one
+        assert isinstance(regard.load(tmp_path / "run"), Writer)
+        reviews = Table(str(write_reviews(tmp_path / "reviews.csv", 20)))
+        tuning, _ = plan_finetuning(tmp_path / "run", "tuned", reviews, None, Wishes(1.0, text={"longest": 16}))
+        assert train(tuning, tmp_path / "tuned").labels == ("neg", "pos")
+        return
     reader = Reader.load(tmp_path / "run")
     assert reader.embed(["the film was good"]).shape == (1, 32)
     if kind != "xlnet":
@@ -99,6 +113,8 @@ def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, text, name):
         ("bert", {"pairs": "nxt"}, "did you mean 'next'"),
         ("bert", {"reuse": 8}, "plan.reuse means nothing to bert"),
         ("xlnet", {"pairs": "order"}, "plan.pairs means nothing to xlnet"),
+        ("gpt-encoder", {}, "gpt-encoder learns next words, and nothing of pairs: set plan.pairs='none'"),
+        ("gpt-encoder", {"pairs": "none", "share": 0.2}, "plan.share means nothing to gpt-encoder"),
         ("bert", {"context": 100}, "plan.context=100 exceeds the 64 positions which the model has"),
         ("bert", {"tokens": 16}, "plan.tokens=16 cannot hold a sequence of 32 tokens"),
     ],
@@ -106,6 +122,21 @@ def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, text, name):
 def test_wrong_plans_are_named(text, kind, plan, message):
     with pytest.raises(ValueError, match=message):
         planned(text, kind, **plan)
+
+
+def test_next_words_are_learnt_of_whole_sequences_framed_as_those_which_are_masked(text):
+    """Devlin et al. 2019, section 5.1: a model which sees the left context alone, on BERT's own inputs."""
+    run = planned(text, "gpt-encoder", pairs="none")
+    task = run.task(run, text.parent / "run")
+    task.prepare(lambda _: None, keeps=False)
+    batch, _ = next(task.batches(Cursor(), 0, 1))
+    framing, (read,) = task.tokenizer.framing(is_last=True), batch.parts
+    assert all(ids[-2:].tolist() == [framing.separator, framing.summary] for ids in read.unpack(read.tokens))
+    assert task.tokenizer.mask not in read.tokens
+    loss = task.objective(task.build_model().eval())(*batch.parts)
+    assert loss.tokens == batch.targets == len(read.tokens) - len(read)
+    with pytest.raises(ValueError, match="gpt-encoder begins at random; to go on from elsewhere, say kind='gpt'"):
+        build_run({**run.table(), "model": {"kind": "gpt-encoder", "from": "elsewhere"}}, "run")
 
 
 def test_pretraining_goes_on_from_another_model_and_then_without_it(tmp_path, text):
