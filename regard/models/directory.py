@@ -13,7 +13,7 @@ from torch import Tensor
 
 from regard.models import MODELS, entry_of
 from regard.models.google import GOOGLE_LAYOUTS, GoogleLayout, checkpoint_in, read_marks, read_weights
-from regard.models.heads import HEADS, Classifier
+from regard.models.heads import HEADS, OF_PAIRS
 from regard.models.hugging_face import LAYOUTS
 from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, read_labels
 from regard.models.layout import Layout
@@ -90,7 +90,7 @@ class Directory:
             ValueError: if that is neither true nor false, or the head reads no pairs.
         """
         value = self.about.get(BOTH_ORDERS, False)
-        if value not in (False, True) or (value and not issubclass(HEADS[self.head[0]], Classifier)):
+        if value not in (False, True) or (value and self.head[0] not in OF_PAIRS):
             raise ValueError(f"{self.file}: {BOTH_ORDERS} is true or false, and of classes and numbers, got {value!r}")
         return value
 

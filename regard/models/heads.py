@@ -329,6 +329,9 @@ HEADS: dict[str, type[Head]] = {
 }
 
 
+OF_PAIRS = ("classification", "regression")  # heads which may read pairs in both orders
+
+
 def kind_of(model: nn.Module) -> str:
     """The name of a model's head; empty where it has none."""
     return next((name for name, head in HEADS.items() if type(model) is head), "")

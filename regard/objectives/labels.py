@@ -160,7 +160,8 @@ def _of_places(text: Packed, scores: Iterable[Tensor], labels: Tensor) -> Tensor
 def _next_tokens(output: nn.Linear, states: Tensor, text: Packed) -> Tensor:
     """Each input's mean loss of its tokens but the first, from states [N, D] of those before them, summed."""
     is_first = text.is_first.to(states.device)
-    weights = (text.lengths - 1).double().reciprocal().repeat_interleave(text.lengths - 1).to(states)
+    weights = (text.lengths - 1).double().reciprocal().repeat_interleave(text.lengths - 1)
+    weights = weights.to(states.device, _exact(states))
     total, _ = smoothed_cross_entropy(states[~is_first.roll(-1, 0)], output, text.tokens[~is_first], weights=weights)
     return total
 

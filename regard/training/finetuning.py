@@ -21,7 +21,7 @@ from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess, measured
 from regard.models import MODELS, entry_of
-from regard.models.heads import HEADS, Classifier
+from regard.models.heads import HEADS, OF_PAIRS, Classifier
 from regard.models.parameters import fill, plain_weights
 from regard.models.saved import load_encoder
 from regard.objectives.labels import LABELS, labels_of
@@ -123,7 +123,7 @@ class FineTuningTask(Task):
         entry = entry_of(kind)
         require("model.head", head, LABELS)
         require(f"model.head of {kind}", head, heads_of(kind))
-        if both_orders not in (False, True) or (both_orders and not issubclass(HEADS[head], Classifier)):
+        if both_orders not in (False, True) or (both_orders and head not in OF_PAIRS):
             raise ValueError(f"model.both_orders is of classes and numbers of pairs, got {both_orders!r} for {head}")
         if plan.auxiliary and not entry.model.is_causal:
             raise ValueError(f"plan.auxiliary is of models which see what comes before alone, as gpt, got {kind}")

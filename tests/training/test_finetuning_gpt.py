@@ -169,6 +169,15 @@ def test_what_does_not_go_together_is_refused_before_training(tmp_path, gpt, tab
     run, _ = planned(gpt, table, both_orders=True)
     with pytest.raises(ValueError, match=r"train\.csv:2: pairs are read in both orders here, got one text"):
         train(run, tmp_path / "run")
+    rows = [{"question": "the film", "choices": ["good", "bad"], "answer": n % 2} for n in range(20)]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = Table(str(tmp_path / "t.jsonl"))
+    with pytest.raises(ValueError, match=r"model\.both_orders is of classes and numbers of pairs, got True for choice"):
+        planned(gpt, options, options, both_orders=True)
+    with pytest.raises(
+        ValueError, match=r"plan\.auxiliary is of models which see what comes before alone, as gpt, got"
+    ):
+        planned(save_reader(tmp_path / "bert"), table, auxiliary=0.5)
     (tmp_path / "t.conll").write_text("good A\nfilm B\n\nfilm B\ngood A\n\n")
     tagged = source_of(str(tmp_path / "t.conll"), "", {})
     with pytest.raises(
