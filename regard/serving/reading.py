@@ -15,7 +15,8 @@ class ReadingUse(Use[Asks]):
         """Tokens which are read of each input, of a text or two, and how many are cut."""
         ids = iter(self.model.tokenizer.encode_batch([part for parts in texts for part in parts]))
         sizes = [sum(len(next(ids)) for _ in parts) + self.model.framing.added(len(parts)) for parts in texts]
-        return self.fitting(name, sizes, self.model.longest, truncate=truncate)
+        sizes, cut = self.fitting(name, sizes, self.model.longest, truncate=truncate)
+        return [size * (1 + self.model.both_orders) for size in sizes], cut
 
     def fitting(self, name: str, sizes: list[int], longest: int, *, truncate: bool) -> tuple[list[int], int]:
         """Tokens which are read of inputs of these sizes, and how many are cut."""

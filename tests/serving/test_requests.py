@@ -55,6 +55,25 @@ def test_a_model_has_the_endpoints_which_it_is_for_and_says_so_of_the_others(pat
     with_service(make(), talk)
 
 
+def test_a_model_of_both_orders_is_asked_of_pairs_alone():
+    """A single text is refused before it stands in one batch with what others ask."""
+    own = reader("classification")
+    own.model.both_orders = True
+
+    async def talk(client, service):
+        one, turned = ["a man", "is old"], ["is old", "a man"]
+        found = (await client.post("/predict", json={"texts": [one, turned]})).json()["predictions"]
+        assert found[0]["probabilities"] == pytest.approx(found[1]["probabilities"], abs=1e-6)
+        refused = await client.post("/predict", json={"texts": [one, "the red dog"]})
+        assert refused.status_code == 422
+        assert refused.json()["error"] == "texts[1] is one text, and this model reads pairs, in both orders; give two"
+        schema = (await client.get("/openapi.json")).json()["paths"]["/predict"]["post"]["requestBody"]
+        example = schema["content"]["application/json"]["schema"]["examples"][0]
+        assert (await client.post("/predict", json=example)).status_code == 200
+
+    with_service(own, talk)
+
+
 def test_every_answer_has_the_shape_which_the_description_gives():
     for path, (make, body) in BODIES.items():
 

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from small_encoders import small_reader
-from tiny import shaken
+from small_encoders import LINES, small_reader
+from tiny import headed, shaken
 
 import regard
 from regard.attention.record import Attention
 from regard.reading.packed import PackedReader
+from regard.text.tokenizer import Tokenizer
 from regard.visualise.inputs import examples
 from regard.visualise.picture import Picture
 
@@ -64,6 +65,29 @@ def test_each_application_of_shared_layers_is_a_layer_in_the_order_of_applicatio
     rest = {name: iter(calls) for name, calls in maps.calls.items()}
     for one, name in zip(single.maps, seen, strict=True):
         assert np.abs(one.weights - next(rest[name])[0].numpy()).max() < 1e-6
+
+
+def test_a_pair_which_is_read_in_both_orders_is_drawn_in_one_with_the_prediction_of_both():
+    reader = reader_of("bert", "classification", ("no", "yes"))
+    reader.model.both_orders = True
+    (drawn,) = examples(reader, [PAIR])
+    (found,) = reader.predict([PAIR])
+    assert drawn.text["prediction"] == f"{found.label}, with probability {found.probability:.3f}"
+    assert drawn.text["shown"] == "the pair in this order; the prediction is of both"
+    reader.model.both_orders = False
+    (alone,) = examples(reader, [PAIR])
+    assert all(np.array_equal(one.weights, other.weights) for one, other in zip(drawn.maps, alone.maps, strict=True))
+    assert alone.text["prediction"] != drawn.text["prediction"]
+
+
+def test_gpt_is_drawn_with_its_special_tokens_and_sees_nothing_ahead():
+    words = Tokenizer.train(LINES, kind="bpe", vocabulary=90).for_tasks()
+    reader = PackedReader(headed("gpt-encoder", "classification", words=words.size, dtype=torch.float32), words)
+    (drawn,) = examples(reader, [PAIR])
+    assert [passage.name for passage in drawn.passages] == ["first text", "second text", "summary"]
+    ends = [(passage.tokens[0], passage.tokens[-1]) for passage in drawn.passages]
+    assert (ends[0][0], ends[0][1], ends[2][0]) == ("_start_", "_delimiter_", "_classify_")
+    assert all(not np.triu(one.weights, 1).any() for one in drawn.maps)
 
 
 def test_a_head_of_permuted_words_is_drawn_as_its_encoder():
