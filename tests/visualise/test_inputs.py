@@ -72,12 +72,12 @@ def test_a_pair_which_is_read_in_both_orders_is_drawn_in_one_with_the_prediction
     reader.model.both_orders = True
     (drawn,) = examples(reader, [PAIR])
     (found,) = reader.predict([PAIR])
-    assert drawn.text["prediction"] == f"{found.label}, with probability {found.probability:.3f}"
-    assert drawn.text["shown"] == "the pair in this order; the prediction is of both"
+    assert dict(drawn.text)["prediction"] == f"{found.label}, with probability {found.probability:.3f}"
+    assert dict(drawn.text)["shown"] == "the pair in this order; the prediction is of both"
     reader.model.both_orders = False
     (alone,) = examples(reader, [PAIR])
     assert all(np.array_equal(one.weights, other.weights) for one, other in zip(drawn.maps, alone.maps, strict=True))
-    assert alone.text["prediction"] != drawn.text["prediction"]
+    assert dict(alone.text)["prediction"] != dict(drawn.text)["prediction"]
 
 
 def test_gpt_is_drawn_with_its_special_tokens_and_sees_nothing_ahead():
