@@ -48,7 +48,7 @@ class PackedReader(Loaded):
             raise ValueError(f"the model knows {model.config.vocabulary} ids, the tokenizer has {tokenizer.size}")
         self.model, self.tokenizer, self.head = model, tokenizer, kind_of(model)
         self.encoder = model.encoder if self.head else model
-        self.framing = tokenizer.framing(is_last=self.encoder.sums_up_last)
+        self.framing = tokenizer.framing(is_last=self.encoder.sums_up_last, is_causal=self.encoder.is_causal)
         limit = getattr(model.config, "context", None)  # XLNet has none
         if longest is not None and limit is not None and longest > limit:
             raise ValueError(f"longest={longest} exceeds the {limit} positions which the model knows")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Ids = Sequence[int]
+SUMMARY = 2  # segment of a token which sums an input up behind its texts
 Marks = TypeVar("Marks", bound=Any)  # an array or a tensor, of numbers or of booleans
 
 
@@ -43,7 +44,7 @@ class Framing:
             segments += [number] * (len(text) + 1)
         if self.is_last:
             ids.append(self.summary)
-            segments.append(2)
+            segments.append(SUMMARY)
         return ids, segments
 
 
@@ -57,7 +58,27 @@ class GPTFraming(Framing):
         """Ids and segments of an input of one text or two."""
         ids, segments = super().frame(*texts)
         end = len(ids) - 2  # of the last separator, which only stands between texts here
-        return [self.start, *ids[:end], self.summary], [0, *segments[:end], 2]
+        return [self.start, *ids[:end], self.summary], [0, *segments[:end], SUMMARY]
+
+
+@dataclass(frozen=True)
+class BareFraming(Framing):
+    """No special ids: the last one of the texts sums them up, as Transformers' users tune GPT-2."""
+
+    def added(self, texts: int) -> int:
+        """None."""
+        return 0
+
+    def frame(self, *texts: Ids) -> tuple[list[int], list[int]]:
+        """Ids and segments of one text, or of two end to end.
+
+        Raises:
+            ValueError: if there is no id.
+        """
+        ids = [id for text in texts for id in text]
+        if not ids:
+            raise ValueError("a text without a token cannot be summed up by its last one; leave empty texts out")
+        return ids, [number for number, text in enumerate(texts) for _ in text]
 
 
 def shortened(texts: Sequence[Ids], room: int) -> list[Ids]:

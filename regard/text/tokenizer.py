@@ -36,7 +36,7 @@ from tokenizers import decoders
 
 from regard.storage.files import written_whole
 from regard.text.encoders import CONTINUES, frame_for_tasks
-from regard.text.framing import Framing, GPTFraming
+from regard.text.framing import BareFraming, Framing, GPTFraming
 from regard.text.kinds import KINDS, SPACE, SPECIAL, trained
 from regard.text.letters import bytes_of
 from regard.text.published import WORD_END, pair_in, read_pair, special_ids
@@ -191,17 +191,20 @@ class Tokenizer:
         """The id which stands for a word that is to be found; a ValueError where there is none."""
         return self._id("mask")
 
-    def framing(self, *, is_last: bool) -> Framing:
+    def framing(self, *, is_last: bool, is_causal: bool = False) -> Framing:
         """How texts become the input of an encoder.
 
         Args:
             is_last: whether the token whose state sums an input up stands behind the texts, as in XLNet.
+            is_causal: whether it sees those before it alone, as in GPT, which may be read without special tokens.
 
         Raises:
             ValueError: if there are no such special tokens.
         """
         if "start" in self._special:
             return GPTFraming(self._id("summary"), self._id("separator"), is_last, self._id("start"))
+        if is_causal and "summary" not in self._special:
+            return BareFraming(-1, -1, is_last)
         return Framing(self._id("summary"), self._id("separator"), is_last)
 
     def for_tasks(self) -> Self:

@@ -134,7 +134,8 @@ def plan_finetuning(
     if task in SPANS or isinstance(train, SquadFile):
         require(f"task of {kind}", task or "span", heads_of(kind))
     found, count, said = _looked_at(train, validation, text, task, model, kind)
-    own = {"auxiliary": AUXILIARY} if MODELS[kind].model.is_causal else {}
+    learns_texts = MODELS[kind].model.is_causal and wishes.plan.get("freeze", 0) < config.depth
+    own = {"auxiliary": AUXILIARY} if learns_texts else {}
     plan = configured(FineTuningPlan, own | wishes.plan, "plan")  # which names what is wrong with it
     together = plan.examples * plan.accumulate
     steps = max(1, round(count * wishes.epochs / together))

@@ -26,6 +26,7 @@ from regard.reading.filling import masked_ids
 from regard.reading.packed import PackedReader
 from regard.reading.predicting import words_of
 from regard.reading.preparing import SPANS, form_of, prepare
+from regard.text.framing import SUMMARY
 from regard.visualise.maps import AttentionMap, Chances, Example, Passage
 from regard.visualise.watching import watching
 
@@ -206,7 +207,7 @@ def _drawn(reader: PackedReader, title: str, seen: Seen, told: Told) -> Example:
     maps = [AttentionMap(name, weights[0].float().cpu(), pieces, pieces) for name, weights in _applied(reader, seen)]
     passages, first = [], 0
     parts = [len(list(own)) for _, own in groupby(seen.segments)]
-    for name, length in zip(_names(reader, len(parts)), parts, strict=True):
+    for name, length in zip(_names(reader, len(parts), seen.segments[-1] == SUMMARY), parts, strict=True):
         notes = tuple(told.notes.get(place, ()) for place in range(first, first + length)) if told.notes else ()
         marked = None
         if told.marked is not None and first <= told.marked[0] < first + length:
@@ -234,17 +235,15 @@ def _applied(reader: PackedReader, seen: Seen) -> Iterator[tuple[str, Tensor]]:
         applied[name] += 1
 
 
-def _names(reader: PackedReader, parts: int) -> tuple[str, ...]:
-    """What the segments of an input are called, in their order."""
-    is_last = reader.framing.is_last
-    texts = parts - is_last  # where the summary is the last token, it is a segment of its own
-    if texts == 1:
+def _names(reader: PackedReader, parts: int, has_summary: bool) -> tuple[str, ...]:
+    """What the segments of an input are called, in their order; the last of them may be a summary of its own."""
+    if parts - has_summary == 1:
         names = ("text",)
     elif reader.head in SPANS:
-        names = ("context", "question") if is_last else ("question", "context")
+        names = ("context", "question") if reader.framing.is_last else ("question", "context")
     else:
         names = ("text", "option") if reader.head == "choice" else ("first text", "second text")
-    return (*names, "summary") if is_last else names
+    return (*names, "summary") if has_summary else names
 
 
 def _parts(given: Input, number: int) -> tuple[str, ...]:

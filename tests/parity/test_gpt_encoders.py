@@ -17,6 +17,7 @@ from regard.models.saved import load_model, save_model
 from regard.objectives.labels import labels_of
 from regard.reading.reader import Reader
 from regard.storage.weights import read_tensors
+from regard.text.directory import save_tokenizer
 from regard.text.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -131,6 +132,24 @@ def test_a_tokenizer_without_a_pad_pads_with_its_start(name, tmp_path):
     reader = Reader(headed(name, "classification", dtype=torch.float32, words=words.size, context=96), words)
     reader.save(tmp_path)
     compare_texts(reader, tmp_path)
+
+
+@every
+def test_a_directory_whose_texts_have_no_special_tokens_says_the_same(name, tmp_path):
+    """As most which are published: the last token of a text sums it up, and pairs stand end to end."""
+    words = Tokenizer.train(LINES, kind="bpe", vocabulary=90)
+    kind, config = KINDS[name]
+    torch.manual_seed(0)
+    sizes = {**SIZES, "vocab_size": words.size, "n_positions": 96, "pad_token_id": words.pad}
+    peer = shaken(getattr(transformers, kind + "ForSequenceClassification")(config(**sizes, num_labels=3)))
+    peer.save_pretrained(tmp_path)
+    save_tokenizer(words, tmp_path, padding_side="right", model_input_names=["input_ids", "attention_mask"])
+    reader = Reader.load(tmp_path)
+    compare_texts(reader, tmp_path)
+    reader.save(tmp_path / "again")
+    compare_texts(Reader.load(tmp_path / "again"), tmp_path / "again")
+    with pytest.raises(ValueError, match="a text without a token cannot be summed up by its last one"):
+        reader.predict([""])
 
 
 def compare_texts(reader: Reader, folder) -> None:

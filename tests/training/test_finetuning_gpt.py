@@ -124,6 +124,7 @@ def test_what_was_tuned_once_is_tuned_again(tmp_path, gpt, table):
 def test_frozen_layers_stay_and_the_last_norm_moves(tmp_path, table):
     model = save_language_model(tmp_path / "model", "gpt2")
     run, _ = planned(model, table, epochs=0.5, freeze=2)
+    assert run.plan.auxiliary == 0.0  # nothing is left which could learn the texts
     train(run, tmp_path / "run")
     before, after = plain_weights(load_model(model)), plain_weights(load_model(tmp_path / "run").encoder)
     after["token.weight"] = after["token.weight"][: len(before["token.weight"])]

@@ -90,6 +90,14 @@ def test_gpt_is_drawn_with_its_special_tokens_and_sees_nothing_ahead():
     assert all(not np.triu(one.weights, 1).any() for one in drawn.maps)
 
 
+def test_gpt_without_special_tokens_is_drawn_as_it_reads():
+    words = Tokenizer.train(LINES, kind="bpe", vocabulary=90)
+    reader = PackedReader(headed("gpt-encoder", "classification", words=words.size, dtype=torch.float32), words)
+    for given, names in (("the film", ["text"]), (PAIR, ["first text", "second text"])):
+        (drawn,) = examples(reader, [given])
+        assert [passage.name for passage in drawn.passages] == names
+
+
 def test_a_head_of_permuted_words_is_drawn_as_its_encoder():
     reader = reader_of("xlnet", "permuted")
     (drawn,) = examples(reader, [PAIR])
