@@ -505,7 +505,8 @@ def tuned(knows: bool, share: float) -> list[float]:
             chance.shuffle(examples)
         rate = 0.002 * min(1, (step + 1) / 20) * (1 - step / updates)
         optimiser.param_groups[0]["lr"] = rate
-        text, labels = batch_of(examples[step % 10 * 16 :][:16])
+        first = step % 10 * 16
+        text, labels = batch_of(examples[first:][:16])
         loss = objective(text, None, labels)
         optimiser.zero_grad()
         (loss.total / loss.tokens).backward()
