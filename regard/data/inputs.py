@@ -58,15 +58,25 @@ def _spread(starts: Integers, chosen: Integers) -> Integers:
 
 
 def frame_texts(
-    texts: Sequence[Sequence[str]], tokenizer: Tokenizer, framing: Framing, longest: int, *, both_orders: bool = False
+    texts: Sequence[Sequence[str]],
+    tokenizer: Tokenizer,
+    framing: Framing,
+    longest: int,
+    *,
+    both_orders: bool = False,
+    places: Sequence[str] = (),
 ) -> tuple[Inputs, int]:
     """Texts, or pairs of them, as inputs of `longest` tokens at most; and how many had to be cut for that.
 
-    With both orders each pair is two inputs, the second one turned round.
+    With both orders each pair is two inputs, the second one turned round. Errors name the place of a text, where these
+    have places.
 
     Raises:
         ValueError: if not even one token of each text fits, or there is no pair to be turned round.
     """
+    if both_orders and (alone := next((n for n, parts in enumerate(texts) if len(parts) < 2), None)) is not None:
+        where = f"{places[alone]}: " if places and places[alone] else ""
+        raise ValueError(f"{where}pairs are read in both orders here, got one text, {texts[alone][0][:60]!r}; give two")
     flat = tokenizer.encode_batch([part for parts in texts for part in parts])
     framed, place, cut = [], 0, 0
     for parts in texts:
@@ -77,8 +87,6 @@ def frame_texts(
             ids, cut = shortened(ids, room), cut + 1
         framed.append(framing.frame(*ids))
         if both_orders:
-            if len(parts) < 2:
-                raise ValueError(f"pairs are read in both orders here, got one text, {parts[0][:60]!r}")
             framed.append(framing.frame(*ids[::-1]))
     return Inputs.of(framed), cut
 

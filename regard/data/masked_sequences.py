@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regard.attention.packing import Packed
+from regard.data.batches import TextBatch
 from regard.data.inputs import PackedInputs
 from regard.data.loading import Cursor, Pooled
 from regard.data.masking import Masking
@@ -69,25 +70,16 @@ class MaskedBatch(PackedInputs):
 
 
 @dataclass(frozen=True, eq=False)
-class WholeBatch(PackedInputs):
+class WholeBatch(TextBatch):
     """Sequences, packed, of which nothing is hidden: each token is to be found from those before it.
 
     It is what BERT was compared with, a model which sees the left context alone (Devlin et al. 2019, section 5.1).
     """
 
     @property
-    def parts(self) -> tuple[Packed]:
-        """What an objective is given: the text."""
-        return (self.text,)
-
-    @property
-    def targets(self) -> int:
-        """Tokens which are predicted: what a loss is divided by."""
-        return len(self.text.tokens) - len(self.text)
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same batch with its tokens on `device`."""
-        return type(self)(self.text.to(device), self.segments.to(device))
+    def extent(self) -> int:
+        """Tokens of the sequences, as of masked ones."""
+        return len(self.text.tokens)
 
 
 class Drawn(NamedTuple):
@@ -197,7 +189,7 @@ class MaskedSequences(Pooled[Drawn]):
             lengths.append(len(ids))
         text = Packed(torch.tensor(tokens), torch.tensor(lengths))
         if self.masking is None:
-            return WholeBatch(text, torch.tensor(segments))
+            return WholeBatch(text)
         return MaskedBatch(
             text,
             torch.tensor(segments),

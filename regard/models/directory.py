@@ -15,13 +15,12 @@ from regard.models import MODELS, entry_of
 from regard.models.google import GOOGLE_LAYOUTS, GoogleLayout, checkpoint_in, read_marks, read_weights
 from regard.models.heads import HEADS, OF_PAIRS
 from regard.models.hugging_face import LAYOUTS
-from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, read_labels
+from regard.models.hugging_face_encoders import BOTH_ORDERS, ENCODER_LAYOUTS, EncoderLayout, read_labels
 from regard.models.layout import Layout
 from regard.storage.configuration import configured
 from regard.storage.weights import read_tensors
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-BOTH_ORDERS = "both_orders"  # a word of our own in config.json
 MODULES = "modules.json"  # of Sentence Transformers
 
 

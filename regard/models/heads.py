@@ -33,8 +33,7 @@ class Head(nn.Module):
 
     pools: ClassVar[bool] = False
     size: ClassVar[int] = 0
-
-    both_orders = False
+    both_orders: bool = False
 
     def __init__(self, encoder: Encoder, labels: Sequence[str] = (), *, dropout: float = 0.1):
         super().__init__()

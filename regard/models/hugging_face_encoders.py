@@ -234,12 +234,9 @@ _GENERATION = {
     *("max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences"),
     *("output_scores", "repetition_penalty", "temperature", "top_k", "top_p"),
 }
-_BOTH_ORDERS = {"both_orders"}  # a word of our own, of a head
+BOTH_ORDERS = "both_orders"  # a word of our own, of a head
 _ENCODER_TOLD = (
-    TOLD
-    | _GENERATION
-    | _BOTH_ORDERS
-    | {"directionality", "finetuning_task", "num_labels", "output_past", "torchscript"}
+    TOLD | _GENERATION | {BOTH_ORDERS, "directionality", "finetuning_task", "num_labels", "output_past", "torchscript"}
 )
 
 _BERT_MASKED: list[Row] = [
@@ -444,7 +441,7 @@ def _tuned(name: str, layout: Layout) -> EncoderLayout:
     score: list[Row] = [("score.weight", "output.weight", AS_IS)]
     own = {
         "architecture": f"{name}Model",
-        "told": layout.told | _BOTH_ORDERS,
+        "told": layout.told | {BOTH_ORDERS},
         "classes": {
             "": f"{name}Model",
             "classification": f"{name}ForSequenceClassification",

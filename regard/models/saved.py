@@ -15,10 +15,10 @@ from torch import nn
 
 from regard.layers.rounded import is_rounded
 from regard.models import MODELS, name_of
-from regard.models.directory import BOTH_ORDERS, CONFIG, WEIGHTS, Directory, read_head
+from regard.models.directory import CONFIG, WEIGHTS, Directory, read_head
 from regard.models.heads import HEADS, Head, kind_of
 from regard.models.hugging_face import LAYOUTS
-from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, written_labels
+from regard.models.hugging_face_encoders import BOTH_ORDERS, ENCODER_LAYOUTS, EncoderLayout, written_labels
 from regard.models.parameters import fill, plain_weights
 from regard.storage.configuration import configured
 from regard.storage.files import written_whole

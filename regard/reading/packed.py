@@ -81,9 +81,8 @@ class PackedReader(Loaded):
                 told["pad_token_id"], about["pad_token"] = self.framing.start, names["bos_token"]
         else:
             about["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]  # else pairs lose segments
-            about["padding_side"] = (
-                "left" if self.encoder.sums_up_last else "right"
-            )  # the last token is read at the end
+            # where the last token sums up, it is read at the end
+            about["padding_side"] = "left" if self.encoder.sums_up_last else "right"
         save_model(self.model, folder, **told)
         save_tokenizer(self.tokenizer, folder, model_max_length=self.longest, **about)
 

@@ -33,13 +33,10 @@ class Form:
 
     def inputs(self, items: Sequence[Example]) -> tuple[Inputs, Integers | None, int]:
         """Examples as inputs; where each begins among them, if it has several; and how many had to be cut."""
-        texts = [item.texts for item in items]
-        if self.both_orders and (alone := next((item for item in items if len(item.texts) < 2), None)):
-            where = f"{alone.place}: " if alone.place else ""
-            raise ValueError(
-                f"{where}pairs are read in both orders here, got one text, {alone.texts[0][:60]!r}; give two"
-            )
-        inputs, cut = frame_texts(texts, self.tokenizer, self.framing, self.longest, both_orders=self.both_orders)
+        texts, places = [item.texts for item in items], [item.place for item in items]
+        inputs, cut = frame_texts(
+            texts, self.tokenizer, self.framing, self.longest, both_orders=self.both_orders, places=places
+        )
         return inputs, np.arange(len(items) + 1) * 2 if self.both_orders else None, cut
 
 

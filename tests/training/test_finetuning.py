@@ -28,11 +28,6 @@ def bert(tmp_path_factory):
     return save_reader(tmp_path_factory.mktemp("models") / "bert")
 
 
-@pytest.fixture
-def table(tmp_path):
-    return Table(str(write_reviews(tmp_path / "train.csv", 120)))
-
-
 def planned(model, source, validation=None, *, epochs=2.0, task="", text=None, both_orders=False, **plan):
     values = {"examples": 16, "rate": 3e-3, "optimiser": "adamw", "beta2": 0.999, **plan}
     wishes = Wishes(epochs, text={"longest": 16, **(text or {})}, plan=values, both_orders=both_orders)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from small_encoders import BAD, GOOD, LINES, THINGS, save_reader, write_reviews
+from small_encoders import BAD, GOOD, LINES, THINGS, save_reader
 from small_runs import outcome, train_until
 from test_finetuning import planned
 from tiny import tiny_config
@@ -37,11 +37,6 @@ def save_language_model(folder, kind="gpt", **changes):
 @pytest.fixture(scope="module")
 def gpt(tmp_path_factory):
     return save_language_model(tmp_path_factory.mktemp("models") / "gpt")
-
-
-@pytest.fixture
-def table(tmp_path):
-    return Table(str(write_reviews(tmp_path / "train.csv", 120)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
