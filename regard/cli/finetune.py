@@ -68,7 +68,6 @@ def finetune(
     if not model or not train or out is None:
         raise ValueError("say what is tuned, on what and where: --model MODEL --train FILE --out FOLDER")
     from regard.cli.folders import require_free
-    from regard.cli.reporting import report_run
     from regard.models.directory import read_config
     from regard.reading.pretrained import find_model
     from regard.training.loop import train as start
@@ -98,15 +97,16 @@ def finetune(
     sources = [source_of(path, task, columns) if path else None for path in (train, validation)]
     assert sources[0] is not None
     run, said = plan_finetuning(folder, out.resolve().name, sources[0], sources[1], wishes, task)
-    for line in said:
+    is_main = Processes().is_main
+    for line in said if is_main else ():
         typer.echo(line, err=True)
     start(run, out)
-    typer.echo(str(report_run(out, out / REPORT, device=Processes().device)))
+    if is_main:
+        _report(out)
 
 
 def _resume(folder: Path, settings: list[str]) -> None:
     """Go on with a run, and report on it anew."""
-    from regard.cli.reporting import report_run
     from regard.training.loop import train
     from regard.training.processes import Processes
     from regard.training.run import RUN_FILE, read_run
@@ -114,4 +114,13 @@ def _resume(folder: Path, settings: list[str]) -> None:
     if not (folder / RUN_FILE).is_file():
         raise ValueError(f"there is no run to resume in {folder}: it has no {RUN_FILE}")
     train(read_run(folder / RUN_FILE, settings), folder, resume=True)
+    if Processes().is_main:
+        _report(folder)
+
+
+def _report(folder: Path) -> None:
+    """Write the page on a run, computed where it was trained."""
+    from regard.cli.reporting import report_run
+    from regard.training.processes import Processes
+
     typer.echo(str(report_run(folder, folder / REPORT, device=Processes().device)))

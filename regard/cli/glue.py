@@ -45,7 +45,9 @@ def glue(
     from regard.models.directory import read_config
     from regard.reading.pretrained import PACKAGES, find_model
     from regard.storage.names import require
+    from regard.training.processes import require_alone
 
+    require_alone("`regard finetune` takes a task to several processes")
     folder = find_model(model)
     whose = settings or (model if model in PACKAGES else read_config(folder)[0])
     there = [name for name, task in GLUE_TASKS.items() if name != "AX" and _has(data, task)]

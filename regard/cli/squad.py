@@ -63,8 +63,12 @@ def squad(
     from regard.reading.pretrained import find_model
     from regard.training.loop import train as start
     from regard.training.planning import Wishes, plan_finetuning
+    from regard.training.processes import require_alone
     from regard.training.run import RUN_FILE, read_run
 
+    require_alone(
+        "`regard finetune` takes questions to several processes, and `regard squad --out` scores what it made"
+    )
     questions = read_squad(dev)
     if predictions is not None:
         if others := given(context, "dev", "predictions", "odds", "threshold", "as_json"):

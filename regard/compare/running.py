@@ -30,6 +30,7 @@ from regard.training.checkpoint import checkpoints
 from regard.training.log import MEASURES, Part, read_measures
 from regard.training.loop import Diverged, Interrupted, train
 from regard.training.plan import Say
+from regard.training.processes import require_alone
 from regard.training.progress import Progress
 from regard.training.run import Run, differing
 from regard.training.translation import TranslationTask
@@ -118,8 +119,7 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result
             processes were launched.
         Interrupted: after SIGTERM or Ctrl-C in a run, once a checkpoint is written.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ValueError("a comparison trains in one process, so that all contestants have the same machine")
+    require_alone("contestants are compared on the same machine; several commands may share the runs of a comparison")
     with taken(folder / LOCKS / "all", waits=True):
         _claim(comparison, folder, say)
         first = comparison.first

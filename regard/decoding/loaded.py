@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
+from regard.attention.record import Attention
 from regard.layers.rounded import is_rounded, round_weights
 
 
@@ -23,6 +24,15 @@ class Loaded:
     def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
+
+    @property
+    def batch_threads(self) -> int:
+        """How many batches may be computed side by side: one where a thread would not see what holds in this one."""
+        modules = (module for _, module in self.named_modules())
+        is_recorded = any(isinstance(module, Attention) and module.recorded is not None for module in modules)
+        if self.device.type != "cpu" or is_recorded or torch.is_autocast_enabled("cpu"):
+            return 1
+        return torch.get_num_threads()
 
     def to(self, device: torch.device | str) -> Self:
         """Let the model compute on another device, as "cuda"; what it reads is moved there batch by batch.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from regard.attention.packing import Packed
-from regard.attention.record import Attention, attentions
+from regard.attention.record import attentions
 from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
 from regard.decoding.loaded import Loaded
 from regard.decoding.threads import side_by_side
@@ -121,7 +121,7 @@ class Translator(Loaded):
         length_penalty = self.length_penalty if length_penalty is None else length_penalty
         ranking = Ranking(length_penalty, coverage_penalty)
         watch = alignments or coverage_penalty > 0
-        threads = 1 if watch else self._threads()
+        threads = 1 if watch else self.batch_threads
         # dealt out in a fixed way: what is computed together must not depend on who was quicker
         dealt = [order[thread::threads] for thread in range(threads)]
         # two batches at most are at work together
@@ -148,14 +148,6 @@ class Translator(Loaded):
                     for n, hypotheses in zip(chain.from_iterable(share), results, strict=True):
                         found[n] = [self._translation(ids[n], hypothesis) for hypothesis in hypotheses]
         return found
-
-    def _threads(self) -> int:
-        """How many batches may be computed side by side: one where a thread would not see what holds in this one."""
-        modules = (module for _, module in self.named_modules())
-        watched = any(isinstance(module, Attention) and module.recorded is not None for module in modules)
-        if self.device.type != "cpu" or watched or torch.is_autocast_enabled("cpu"):
-            return 1
-        return torch.get_num_threads()
 
     def _translation(self, source: list[int], found: Hypothesis) -> Translation:
         """A hypothesis as text."""

@@ -217,9 +217,8 @@ class Writer(Loaded):
             entering = [Entering(state, longest)]
             found = beam_search(self.model.step, entering, end=self.tokenizer.end, beams=beams, ranking=ranking)
         for line, (best, *_) in zip(lines, found, strict=True):
-            parts = [line.add(token) for token in best.tokens]
-            if best.finished and not line.ended:
-                parts.append(line.add(self.tokenizer.end))
+            tokens = [*best.tokens, self.tokenizer.end] if best.finished else best.tokens
+            parts = (line.add(token) for token in tokens if not line.ended)  # by a stop, which comes before the end
             yield [part for part in parts if part is not None]
 
     def score(self, texts: Sequence[str], *, batch: int = 4096) -> list[float]:

@@ -17,7 +17,7 @@ from regard.attention.packing import Packed
 from regard.layers.blocks import PostNormBlock, Stack
 from regard.layers.initialise import truncated_normal
 from regard.layers.linear import Linear
-from regard.models.bert import BERT, DEVIATION, BERTConfig
+from regard.models.bert import BERT, BERTConfig
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ALBERT(BERT):
     def __init__(self, config: ALBERTConfig):
         super().__init__(config)
         self.projection = Linear(config.embedding, config.width)
-        truncated_normal(self.projection, DEVIATION)
+        truncated_normal(self.projection, self.deviation)
 
     @property
     def embedding_width(self) -> int:

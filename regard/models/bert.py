@@ -28,7 +28,6 @@ from regard.layers.vocabulary import require_known
 from regard.storage.names import require
 
 EPSILON = 1e-12  # of layer norms, from the code
-DEVIATION = 0.02  # of weights at the start, from the code
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class BERTConfig:
     attention_dropout: float = 0.1  # of attention weights
     activation: str = "exact"  # form of GELU
     pools: bool = True  # whether a layer over [CLS] sums the input up
+    deviation: float = 0.02  # of weights at the start, from the code; a narrow model wants 1 / sqrt(width)
 
     def __post_init__(self):
         require_sizes(self)
@@ -81,7 +81,12 @@ class BERT(nn.Module):
         self.blocks = self.stack()
         if c.pools:
             self.pooler = Linear(c.width, c.width)
-        truncated_normal(self, DEVIATION)
+        truncated_normal(self, self.deviation)
+
+    @property
+    def deviation(self) -> float:
+        """Of weights at the start, those of heads too."""
+        return self.config.deviation
 
     @property
     def embedding_width(self) -> int:

@@ -131,8 +131,23 @@ def model_folder(folder: str | Path) -> Path:
         kind, name = str(modules[0]["type"]), str(modules[0]["path"])
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(f"{path} is no list of modules ({error!r}); fetch it again") from error
-    if kind.rpartition(".")[2] != "Transformer" or name != Path(name).name or name == "..":
-        raise ValueError(f"{path}: the first module must be a Transformer in a folder here, got {kind} in {name!r}")
+    if kind.rpartition(".")[2] != "Transformer":
+        raise ValueError(f"{path}: the first module must be a Transformer, got {kind}")
+    return module_folder(folder, name)
+
+
+def module_folder(folder: Path, name: str) -> Path:
+    """Where the files of a module of Sentence Transformers lie.
+
+    Args:
+        folder: the model's.
+        name: which modules.json gives as the module's path; nothing stands for the folder itself.
+
+    Raises:
+        ValueError: if it is not a folder in there.
+    """
+    if name != Path(name).name or name == "..":
+        raise ValueError(f"{folder / MODULES}: the path of a module must be a folder here, got {name!r}")
     return folder / name
 
 

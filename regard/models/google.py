@@ -142,8 +142,6 @@ _EMBEDDINGS: list[Row] = [
     ("embeddings/token_type_embeddings", "segment.weight", AS_IS),
     *_norm("embeddings/LayerNorm", "norm"),
 ]
-_TOLD = frozenset({"initializer_range"})
-
 _LAYER = "encoder/layer_{}"
 _BERT = GoogleLayout(
     model_type="bert",
@@ -152,8 +150,7 @@ _BERT = GoogleLayout(
     fields=BERT_FIELDS,
     spelled={"hidden_act": {"gelu": "exact"}},
     fixed={},
-    told=_TOLD
-    | {"directionality"}
+    told=frozenset({"directionality"})
     | {f"pooler_{name}" for name in ("fc_size", "num_attention_heads", "num_fc_layers", "size_per_head", "type")},
     tensors=[
         *_EMBEDDINGS,
@@ -182,7 +179,7 @@ _ALBERT = _ALBERTLayout(
     spelled={"hidden_act": {"gelu": "tanh"}},
     fixed={"down_scale_factor": only(1), "gap_size": only(0), "num_memory_blocks": only(0)},
     unsaid={"width": 4096, "heads": 64, "hidden": 16384},
-    told=_TOLD | {"net_structure_type"},
+    told=frozenset({"net_structure_type"}),
     tensors=[
         *_EMBEDDINGS,
         *_dense(_PROJECTION, "projection"),

@@ -30,6 +30,7 @@ from regard.layers.vocabulary import require_known
 from regard.storage.names import require
 
 EPSILON = 1e-5  # of layer norms, from the code
+DEVIATION = 0.02  # of weights at the start, section 4.1
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class GPT(nn.Module):
         return nn.Identity()
 
     def initialise(self) -> None:
-        """Weights N(0, 0.02), biases zero (section 4.1)."""
-        normal([parameter for parameter in self.parameters() if parameter.ndim > 1], 0.02)
+        """Weights normal, biases zero (section 4.1)."""
+        normal([parameter for parameter in self.parameters() if parameter.ndim > 1], DEVIATION)
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -167,6 +168,7 @@ class GPTEncoder(GPT):
 
     sums_up_last: ClassVar[bool] = True  # the extract token
     is_causal: ClassVar[bool] = True
+    deviation: ClassVar[float] = DEVIATION
 
     def hidden(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
         """States of every token [N, D], or of the rows which are asked for; of segments the model knows nothing.

@@ -15,7 +15,7 @@ from regard.layers.activations import GELU
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import truncated_normal
 from regard.layers.linear import Linear, product
-from regard.models.bert import DEVIATION, EPSILON
+from regard.models.bert import EPSILON
 from regard.models.protocols import Encoder
 from regard.models.xlnet import Memory
 
@@ -56,7 +56,7 @@ class Head(nn.Module):
     def build(self, config: Any) -> None:
         """Make the head's own weights: one linear map, which above GPT is a matrix alone (its equation 3)."""
         self.output = Linear(config.width, self.size or len(self.labels), bias=not self.encoder.is_causal)
-        truncated_normal(self.output, DEVIATION)
+        truncated_normal(self.output, self.encoder.deviation)
 
 
 class Classifier(Head):
@@ -126,7 +126,7 @@ class ConditionalSpanFinder(Head):
         self.end_norm, self.end_score = nn.LayerNorm(width, EPSILON), Linear(width, 1)
         self.none, self.none_score = Linear(2 * width, width), Linear(width, 1, bias=False)
         for layer in (self.start, self.end, self.end_score, self.none, self.none_score):
-            truncated_normal(layer, DEVIATION)
+            truncated_normal(layer, self.encoder.deviation)
 
     def forward(
         self, text: Packed, segments: Tensor | None, may_answer: Tensor, starts: Tensor
@@ -224,7 +224,7 @@ class MaskedWords(Head):
         table = self.encoder.token
         self.transform = Linear(config.width, table.embedding_dim)
         self.activation, self.norm = GELU[config.activation], nn.LayerNorm(table.embedding_dim, EPSILON)
-        truncated_normal(self.transform, DEVIATION)
+        truncated_normal(self.transform, self.encoder.deviation)
         self.output = Linear(table.embedding_dim, config.vocabulary)
         self.output.weight = table.weight
         nn.init.zeros_(self.output.bias)
@@ -254,7 +254,7 @@ class MaskedWordsAndPair(MaskedWords):
         """The layers of both tasks."""
         super().build(config)
         self.pair = Linear(config.width, 2)
-        truncated_normal(self.pair, DEVIATION)
+        truncated_normal(self.pair, self.encoder.deviation)
 
     def both(self, text: Packed, segments: Tensor | None, rows: Tensor) -> tuple[Tensor, Tensor]:
         """What the output layer reads at these rows, [R, E], and pair scores [B, 2].

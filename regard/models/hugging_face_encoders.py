@@ -220,6 +220,7 @@ BERT_FIELDS = {
     "hidden_dropout_prob": "dropout",
     "attention_probs_dropout_prob": "attention_dropout",
     "hidden_act": "activation",
+    "initializer_range": "deviation",
 }
 _BERT_FIXED = {
     "layer_norm_eps": only(1e-12),
@@ -387,6 +388,7 @@ _XLNET = _XLNetLayout(
         "dropatt": "attention_dropout",
         "clamp_len": "clamp",
         "ff_activation": "activation",
+        "initializer_range": "deviation",
     },
     spelled={"ff_activation": GELU_NAMES},
     fixed={

@@ -82,6 +82,11 @@ class Encoder(Protocol):
     is_causal: bool  # whether a token sees those before it alone
     token: nn.Embedding
 
+    @property
+    def deviation(self) -> float:
+        """Of weights at the start, those of heads too."""
+        ...
+
     def hidden(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
         """States of every token [N, D], or of the ascending rows which are asked for, at least one of each sequence."""
         ...

@@ -50,6 +50,7 @@ class XLNetConfig:
     clamp: int = 0  # distances beyond it, to either side, count as it; 0 or less does not clamp
     activation: str = "tanh"  # form of GELU
     pools: bool = False  # whether a layer over <cls> sums the input up
+    deviation: float = 0.02  # of weights at the start, from the code
 
     def __post_init__(self):
         require_sizes(self, memory=0, clamp=None)
@@ -178,6 +179,11 @@ class XLNet(nn.Module):
             self.pooler = Linear(c.width, c.width)
         self.initialise()
 
+    @property
+    def deviation(self) -> float:
+        """Of weights at the start, those of heads too."""
+        return self.config.deviation
+
     def block(self) -> PostNormBlock:
         """One layer."""
         c = self.config
@@ -186,9 +192,9 @@ class XLNet(nn.Module):
         return PostNormBlock(attention, feed_forward, c.width, dropout=c.dropout, epsilon=EPSILON)
 
     def initialise(self) -> None:
-        """All but vectors N(0, 0.02), from the code; w too, which Glorot's rule spread there by mistake."""
-        normal([parameter for parameter in self.parameters() if parameter.ndim > 1], 0.02)
-        normal([self.unknown], 0.02)
+        """All but vectors normal, from the code; w too, which Glorot's rule spread there by mistake."""
+        normal([parameter for parameter in self.parameters() if parameter.ndim > 1], self.deviation)
+        normal([self.unknown], self.deviation)
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from regard.attention.packing import Packed
 from regard.data.inputs import Inputs
+from regard.models.directory import module_folder
 from regard.reading.packed import PackedReader, Progress
 from regard.storage.names import require
 
@@ -73,7 +74,7 @@ def read_pooling(folder: str | Path) -> Pooling:
     for module in _read(folder / "modules.json"):
         name = str(module.get("type", "")).rpartition(".")[2]
         if name == "Pooling":
-            kind = _kind(_read(folder / str(module.get("path", "")) / "config.json"), folder)
+            kind = _kind(_read(module_folder(folder, str(module.get("path", ""))) / "config.json"), folder)
         elif name == "Normalize":
             normalises = True
         elif name != "Transformer":

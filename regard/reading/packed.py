@@ -23,7 +23,6 @@ from regard.text.encoders import TOKENIZER_CONFIG
 from regard.text.framing import GPTFraming
 from regard.text.tokenizer import Tokenizer
 
-BATCH = 2048  # tokens which are computed together at most
 Result = TypeVar("Result")
 Texts = Sequence[str | tuple[str, str]]
 Progress = Callable[[int], None]
@@ -42,6 +41,7 @@ class PackedReader(Loaded):
     """
 
     has_many_rows = True
+    batch = 2048  # tokens which are computed together at most
 
     def __init__(self, model: Any, tokenizer: Tokenizer, *, longest: int | None = None):
         if tokenizer.size > model.config.vocabulary:
@@ -136,10 +136,9 @@ class PackedReader(Loaded):
             with torch.inference_mode():
                 return compute(text.to(device), segments.to(device))
 
-        threads = torch.get_num_threads() if device.type == "cpu" else 1
-        batches = list(_batches(inputs.lengths, BATCH, threads))
+        batches = list(_batches(inputs.lengths, self.batch, self.batch_threads))
         with without_dropout(self.model):
-            for chosen, results in zip(batches, side_by_side(work, batches, threads), strict=True):
+            for chosen, results in zip(batches, side_by_side(work, batches, self.batch_threads), strict=True):
                 found |= zip(chosen.tolist(), results, strict=True)
                 done += len(chosen)
                 if progress is not None:

@@ -142,6 +142,8 @@ class Batcher:
         self._jobs = passed
         self._jobs.extend(again)
         self._tokens -= self.limits.batch - room
+        if self._jobs:
+            self._changed.notify()  # another thread: what is left of a large job was told of once
         return batch
 
     def _deliver(self, done: Sequence[Job], inputs: int, tokens: int) -> None:

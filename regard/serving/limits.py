@@ -15,7 +15,7 @@ class Limits:
     texts: int = 128  # of a request: texts, sentences, options or questions
     longest: int | None = None  # tokens of a text; None is the model's own limit, and 512 where it has none
     tokens: int = 16384  # of a request, of all that has to be read for it
-    new_tokens: int = 1024  # written by a request
+    new_tokens: int = 1024  # written after a prompt, or for a sentence
     beams: int = 8  # of a translation
     requests: int = 256  # at once, waiting or at work; more are refused
     seconds: float = 30.0  # from the first byte of a request to the last of its answer

@@ -50,7 +50,8 @@ class Service:
     """What all requests share.
 
     Args:
-        model: which `regard.load` gives; of an encoder `longest` is set to the service's limit, where it has one.
+        model: which `regard.load` gives; of an encoder `longest` is set to the service's limit, where it has one,
+            and `batch` to that of a thread.
         limits: of requests.
         threads: which compute; on another device than the processor one is enough.
     """
@@ -68,7 +69,7 @@ class Service:
         if isinstance(model, Translator):
             uses = [Translating(model, limits)]
         else:
-            model.longest = min(model.longest, limits.longest or model.longest)
+            model.longest, model.batch = min(model.longest, limits.longest or model.longest), limits.batch
             uses = [HEADS[model.head](model, limits)] if model.head in HEADS else []
             uses.append(Embedding(model, limits))
         self.uses = {use.name: use for use in uses}

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from regard.decoding.translator import Translation, Translator
+from regard.decoding.translator import LONGER, Translation, Translator
 from regard.serving.limits import Refused
 from regard.serving.uses import Answer, Asked, Body, Texts, Use, refuse_long
 
@@ -60,6 +60,12 @@ class Translating(Use[ToTranslate]):
         for place, size in enumerate(sizes):
             if size > longest:
                 refuse_long(f"sentences[{place}]", size, longest)
+            if body.longest is None and size + LONGER > self.limits.new_tokens:
+                raise Refused(
+                    422,
+                    f"sentences[{place}] has {size} tokens, its translation may have {size + LONGER}, and the limit is "
+                    f"{self.limits.new_tokens}; name a lower `longest`",
+                )
         return Asked(body.sentences, sizes, (body.beams, body.length_penalty, body.longest))
 
     def compute(self, items: list[Any], options: Any) -> list[Translation]:

@@ -148,9 +148,9 @@ class SharedWriter(Writer):
         while (fresh := self._fresh(len(texts))) is not None:
             try:
                 if fresh and (begun := self._begun(fresh)) is not None:
-                    scores = torch.cat([scores, begun[0]]) if texts else begun[0]
-                    state = state.join(begun[1]) if texts and state is not None else begun[1]
-                    texts = texts + fresh
+                    before, texts = texts, texts + fresh
+                    scores = torch.cat([scores, begun[0]]) if before else begun[0]
+                    state = state.join(begun[1]) if before and state is not None else begun[1]
                 if texts:
                     self._tell(texts, self._drawn(texts, scores))
                     texts, scores, state = self._next(texts, scores, state)

@@ -143,13 +143,17 @@ class _Training:
     def compare_settings(self) -> None:
         """Refuse to go on as another run, and say what else is different."""
         changes = differences(read_run(self.folder / RUN_FILE), self.run)
-        moved = ("train.path", "train.target_path")  # the tokenised text is in the folder
-        other = [name for name in changes if name.partition(".")[0] in ("model", "text", "train") and name not in moved]
+        fixed = ("model", "text", "train", "validation")  # the best weights are the best on one validation set
+        moved = ("path", "target_path")  # the tokenised text is in the folder
+        parts = ((name, *name.partition(".")[::2]) for name in changes)
+        other = [name for name, table, key in parts if table in fixed and (table == "model" or key not in moved)]
         if other:
             raise ValueError(f"{self.folder} holds a run which differs in {', '.join(other)}; choose another folder")
         self.processes.wait()
         if changes:
-            self.bar.say(f"the run goes on with another {', '.join(changes)}")
+            is_moved = any(name.partition(".")[2] in moved for name in changes)
+            stays = "; what is tokenised in its folder stays as it is" if is_moved else ""
+            self.bar.say(f"the run goes on with another {', '.join(changes)}{stays}")
             if self.processes.is_main:
                 self.run.save(self.folder)
 
@@ -343,7 +347,9 @@ class _Training:
                 progress.best, progress.best_step, mark = value, progress.step, "  (best)"
                 trained.save(self.folder)
             self.bar.say(f"step {progress.step:,} validation: {words}{mark}")
-        self.processes.wait()
+        # every process asks whether patience ran out
+        progress.best, best_step = self.processes.from_main(progress.best, progress.best_step)
+        progress.best_step = int(best_step)
         set_random_state(state)
         self.objective.train()
 

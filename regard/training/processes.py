@@ -41,7 +41,7 @@ class Processes:
     """
 
     def __init__(self):
-        launched = int(os.environ.get("WORLD_SIZE", "1"))
+        launched = _launched()
         self.accelerator = Accelerator(
             # The plan says where to compute in bfloat16, not the launcher. Accelerate keeps one setting for a program:
             # what a Trainer of Transformers has set before stays, and moves nothing where one process trains.
@@ -49,10 +49,10 @@ class Processes:
             cpu=not torch.accelerator.is_available(),
             kwargs_handlers=[
                 InitProcessGroupKwargs(timeout=PATIENCE),
-                # After the first update DDP would move gradients to other buckets, in which three or more processes add
-                # up in another order; then a resumed run, whose first update comes later, would not be the same to the
-                # bit. Where parameters may be unused, it leaves them where they are.
-                DistributedDataParallelKwargs(find_unused_parameters=launched > 2),
+                # Some are: what XLNet reads instead of hidden words, where none are hidden. And where none may be, DDP
+                # moves gradients to other buckets after the first update, in which three or more processes add up in
+                # another order; then a resumed run, whose first update comes later, would not be the same to the bit.
+                DistributedDataParallelKwargs(find_unused_parameters=True),
             ],
         )
         self.device = self.accelerator.device
@@ -78,6 +78,11 @@ class Processes:
             values = values.to(self.device)
             torch.distributed.all_reduce(values)
         return values
+
+    def from_main(self, *values: float) -> list[float]:
+        """What the main process has, in all of them; none goes on before it is there."""
+        own = values if self.is_main else [0.0] * len(values)
+        return self.summed(torch.tensor(own, dtype=torch.float64)).tolist()
 
     def mean(self, value: float) -> float:
         """The mean over processes."""
@@ -137,6 +142,21 @@ class Processes:
         own: Any = get_optimizer_state_dict(objective, optimiser)  # for its groups
         whole: Any = {**own, "state": state}
         set_optimizer_state_dict(objective, optimiser, whole, options=StateDictOptions(full_state_dict=True))
+
+
+def require_alone(advice: str) -> None:
+    """Refuse what would be done, and written, by each of several processes.
+
+    Raises:
+        ValueError: if several were launched; it ends with the advice.
+    """
+    if (launched := _launched()) > 1:
+        raise ValueError(f"{launched} processes were launched, and this is done by one; {advice}")
+
+
+def _launched() -> int:
+    """How many processes a launcher has begun."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _is_set(variable: str) -> bool:

@@ -19,7 +19,7 @@ from regard.data.pair_store import PairStore
 from regard.data.parallel import Pair, ParallelText
 from regard.data.rows import Skipped
 from regard.data.sources import located
-from regard.decoding.translator import Translator, load_tokenizers, save_tokenizers
+from regard.decoding.translator import Translator, load_search, load_tokenizers, save_tokenizers
 from regard.evaluate.bleu import bleu
 from regard.evaluate.scores import exact_match
 from regard.models import entry_of
@@ -125,8 +125,8 @@ class TranslationTask(Task):
         return str(padding(self.buckets))
 
     def trained(self, model: nn.Module) -> Translator:
-        """The translator."""
-        return Translator(model, self.source, self.target)
+        """The translator, with the length penalty which was chosen for the folder, if one was."""
+        return Translator(model, self.source, self.target, length_penalty=load_search(self.folder))
 
     def measure(self, trained: Translator, products: AbstractContextManager[None]) -> dict[str, float]:
         """Loss and perplexity of the validation set, and BLEU and exact match of its first greedy translations."""

@@ -188,7 +188,10 @@ def test_a_damaged_result_is_named(tmp_path, whole):
 
 def test_several_processes_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="a comparison trains in one process"):
+    with pytest.raises(
+        ValueError,
+        match="2 processes were launched, and this is done by one; contestants are compared on the same machine",
+    ):
         compare(dates(), tmp_path, silent)
 
 

@@ -106,13 +106,13 @@ def test_threads_change_nothing(name, two_threads):
 
 def test_what_holds_in_this_thread_holds_for_every_batch(two_threads):
     model, options = translator("transformer"), {"beams": 2, "longest": 4, "batch": 12}
-    assert model._threads() == 2
+    assert model.batch_threads == 2
     with recording(model) as maps:
-        assert model._threads() == 1
+        assert model.batch_threads == 1
         model.search(SOURCES, **options)
         assert len(maps.calls["decoder.0.attention"]) > 1
     with torch.autocast("cpu", torch.bfloat16):
-        assert model._threads() == 1
+        assert model.batch_threads == 1
 
 
 @pytest.mark.parametrize("name", TRANSLATING)

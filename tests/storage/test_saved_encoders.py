@@ -331,7 +331,7 @@ def test_the_encoder_of_sentence_transformers_is_read_alone(name, path, tmp_path
 @pytest.mark.parametrize("path", ["..", "../other", "/tmp", "a/b"])
 def test_modules_of_sentence_transformers_lie_in_their_folder(path, tmp_path):
     modules(tmp_path, path)
-    with pytest.raises(ValueError, match=r"the first module must be a Transformer in a folder here, got .* in"):
+    with pytest.raises(ValueError, match=r"the path of a module must be a folder here, got"):
         load_model(tmp_path)
 
 
@@ -344,7 +344,7 @@ def test_a_damaged_list_of_modules_is_refused(text, tmp_path):
 
 def test_a_first_module_of_another_kind_is_refused(tmp_path):
     modules(tmp_path, "", "sentence_transformers.models.WordEmbeddings")
-    with pytest.raises(ValueError, match=r"must be a Transformer in a folder here, got .*WordEmbeddings in ''"):
+    with pytest.raises(ValueError, match=r"the first module must be a Transformer, got .*WordEmbeddings"):
         load_model(tmp_path)
 
 
