@@ -87,6 +87,16 @@ def test_a_stop_ends_a_text_and_is_no_part_of_it():
         assert parts[-1].ended == "stop"
 
 
+def test_a_stop_ends_the_best_beam_as_it_ends_a_text():
+    writer = Writer(tiny("gpt2"), LETTERS)
+    for number, prompt in enumerate(("abc", "ha", "ggd", "b")):
+        whole = writer.generate([prompt], tokens=12, beams=3)[0]
+        for stop in {whole[place : place + 2] for place in range(len(whole) - 3)}:
+            parts = list(writer.stream([prompt], tokens=12, beams=3, stop=[stop]))
+            assert "".join(part.text for part in parts) == whole[: whole.index(stop)], number
+            assert [part.ended for part in parts if part.ended] == ["stop"]
+
+
 def test_a_stop_which_only_begins_is_told_at_the_end():
     writer = Writer(tiny("gpt2"), LETTERS)
     whole = writer.generate(["abc"], tokens=8, temperature=0)[0]

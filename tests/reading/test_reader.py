@@ -37,6 +37,15 @@ def test_the_order_of_texts_and_their_neighbours_change_nothing(reader):
         assert reader.predict([text])[0].probabilities == pytest.approx(whole[text], abs=1e-6)
 
 
+def test_what_holds_in_this_thread_holds_for_every_batch(reader, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(reader, "batch", 8)
+    assert reader.batch_threads == 2
+    with torch.autocast("cpu", torch.bfloat16):
+        found = reader.read(reader.frame(TEXTS[:5])[0], lambda text, _: [torch.is_autocast_enabled("cpu")] * len(text))
+    assert found == [True] * 5
+
+
 def test_a_pair_is_no_text_of_both(reader):
     one, other = reader.predict([("the film was good", "dull"), "the film was good dull"])
     assert one.probabilities != other.probabilities

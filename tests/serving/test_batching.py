@@ -87,6 +87,28 @@ def test_a_large_request_takes_turns_with_small_ones():
     assert run(talk, batch=3) == [["a0", "a1", "a2"], ["b", "c0", "c1"], ["a3", "a4", "a5"], ["a6"]]
 
 
+def test_several_threads_share_a_large_request():
+    both = threading.Barrier(2, timeout=20)  # passed only by two at a time
+
+    def compute(items):
+        """Waits for another batch."""
+        both.wait()
+        return items
+
+    async def talk():
+        batcher = Batcher(Limits(pause=0.0, batch=1), 2, Metrics())
+        batcher.start()
+        try:
+            future = asyncio.get_running_loop().create_future()
+            batcher.submit(Job("", compute, list("abcd"), [1] * 4, future))
+            return await future
+        finally:
+            both.abort()
+            await batcher.close()
+
+    assert asyncio.run(talk()) == list("abcd")
+
+
 def test_an_item_which_is_larger_than_the_budget_is_a_batch_of_its_own():
     async def talk(recorded):
         await recorded.hold()

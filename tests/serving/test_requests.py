@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from small_services import LABELS, WORDS, ask, reader, sentence, translator, with_service, writer
 
 from regard.models.heads import HEADS
+from regard.serving.limits import Limits
+from regard.serving.service import Service
 
 BODIES = {  # a body of each endpoint, and the model which has it
     "/predict": (lambda: reader("classification"), {"texts": ["the red dog", ["a man", "is old"]]}),
@@ -148,6 +150,19 @@ def test_translations_are_those_of_the_library():
     wanted = model.search(body["sentences"], beams=3, longest=9)
     assert [one["text"] for one in found] == [best.text for best, *_ in wanted]
     assert [one["score"] for one in found] == pytest.approx([best.score for best, *_ in wanted], abs=1e-5)
+
+
+def test_no_translation_may_be_longer_than_the_limit():
+    body = {"sentences": ["a", "a b c"]}
+    found = ask(translator(), "/translate", body, new_tokens=53)
+    assert (found.status_code, "sentences[1] has 4 tokens, its translation may have 54" in found.text) == (422, True)
+    assert ask(translator(), "/translate", body, new_tokens=54).status_code == 200
+    assert ask(translator(), "/translate", body | {"longest": 8}, new_tokens=53).status_code == 200
+
+
+def test_an_encoder_computes_as_many_tokens_together_as_the_service_may():
+    model = reader()
+    assert Service(model, Limits(batch=99), 1).model.batch == 99
 
 
 @pytest.mark.parametrize("head", HEADS)

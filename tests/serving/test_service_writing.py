@@ -4,6 +4,7 @@ import json
 
 import anyio
 import pytest
+import torch
 from small_services import ask, endless_writer, with_service, writer
 from tiny import WRITING
 
@@ -115,3 +116,30 @@ def test_tokens_are_counted():
 
     with_service(model, talk)
     assert Metrics().tokens["read"] == 0
+
+
+def test_texts_which_cannot_join_others_are_told_as_these_are():
+    async def talk(client, service):
+        answers = []
+
+        async def one(tokens):
+            answers.append(await client.post("/generate", json={"prompt": "abc", "tokens": tokens}))
+
+        def fails(state, other):
+            """No room for both."""
+            raise RuntimeError("no room")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one, 1000)
+            with anyio.fail_after(20):
+                while not service.metrics.tokens["written"]:
+                    await anyio.sleep(0.01)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(torch, "cat", fails)
+                group.start_soon(one, 3)
+                with anyio.fail_after(20):
+                    while len(answers) < 2:
+                        await anyio.sleep(0.01)
+        return [answer.status_code for answer in answers]
+
+    assert with_service(endless_writer(), talk, seconds=60.0) == [500, 500]

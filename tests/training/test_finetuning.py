@@ -258,3 +258,12 @@ def test_two_processes_tune_as_one_which_gathers_two_batches(tmp_path, table, en
     for name in wanted:
         # sums of gradients are rounded in another order, and Adam divides by their size
         assert_close(found[name], wanted[name], atol=0.0 if name in frozen else 1e-4, rtol=0.0)
+
+
+def test_two_processes_tune_what_has_weights_which_are_not_used(tmp_path, table):
+    """XLNet's stand-in for hidden words is in no loss of labels."""
+    model = save_reader(tmp_path / "xlnet", "xlnet")
+    run, _ = planned(model, table, epochs=0.3)
+    assert ended(*launch_several(run, tmp_path / "run", 2)) == [0, 0]
+    before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "run"))
+    assert torch.equal(before["mask_emb"], after["transformer.mask_emb"])

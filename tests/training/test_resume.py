@@ -8,12 +8,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from small_runs import ended, launch, outcome, small, written
 
+from regard.decoding.translator import save_search
 from regard.training.checkpoint import checkpoints
 from regard.training.loop import train
 
@@ -190,6 +192,17 @@ def test_a_folder_without_a_run_is_not_resumed(tmp_path):
 def test_a_run_is_not_resumed_as_one_of_another_model(copy):
     with pytest.raises(ValueError, match=r"holds a run which differs in model\.kind"):
         train(small("rnnsearch"), copy, resume=True)
+
+
+def test_a_run_is_not_resumed_with_another_validation_set(copy):
+    other = replace(LONGER, validation=replace(LONGER.validation, count=5))
+    with pytest.raises(ValueError, match=r"holds a run which differs in validation\.count"):
+        train(other, copy, resume=True)
+
+
+def test_a_resumed_run_keeps_the_length_penalty_which_was_chosen(copy):
+    save_search(1.4, copy)
+    assert train(LONGER, copy, resume=True).length_penalty == 1.4
 
 
 def test_other_settings_of_a_resumed_run_are_said_and_kept(copy, capfd):
