@@ -69,6 +69,7 @@ class BERT(nn.Module):
 
     sums_up_last: ClassVar[bool] = False  # the token which sums the input up is the first, [CLS]
     is_causal: ClassVar[bool] = False
+    unread: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: BERTConfig):
         require("activation", config.activation, GELU)

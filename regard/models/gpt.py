@@ -168,6 +168,7 @@ class GPTEncoder(GPT):
 
     sums_up_last: ClassVar[bool] = True  # the extract token
     is_causal: ClassVar[bool] = True
+    unread: ClassVar[tuple[str, ...]] = ()
     deviation: ClassVar[float] = DEVIATION
 
     def hidden(self, text: Packed, segments: Tensor | None = None, rows: Tensor | None = None) -> Tensor:

@@ -80,6 +80,7 @@ class Encoder(Protocol):
     config: Any
     sums_up_last: bool  # whether the token which sums an input up is its last, not its first
     is_causal: bool  # whether a token sees those before it alone
+    unread: tuple[str, ...]  # parameters which play no part where nothing is hidden
     token: nn.Embedding
 
     @property

@@ -167,6 +167,7 @@ class XLNet(nn.Module):
 
     sums_up_last: ClassVar[bool] = True  # the token which sums the input up is the last, <cls>
     is_causal: ClassVar[bool] = False
+    unread: ClassVar[tuple[str, ...]] = ("unknown",)
 
     def __init__(self, config: XLNetConfig):
         require("activation", config.activation, GELU)

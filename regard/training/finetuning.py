@@ -209,6 +209,8 @@ class FineTuningTask(Task):
         for name, parameter in objective.named_parameters():
             if _layer(name, depth) <= self.run.plan.freeze > 0:
                 parameter.requires_grad_(False)
+        for name in model.encoder.unread:  # several processes would wait for its gradient
+            model.encoder.get_parameter(name).requires_grad_(False)
         return objective
 
     def groups(self, objective: nn.Module) -> list[dict[str, Any]]:

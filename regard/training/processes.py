@@ -49,10 +49,10 @@ class Processes:
             cpu=not torch.accelerator.is_available(),
             kwargs_handlers=[
                 InitProcessGroupKwargs(timeout=PATIENCE),
-                # Some are: what XLNet reads instead of hidden words, where none are hidden. And where none may be, DDP
-                # moves gradients to other buckets after the first update, in which three or more processes add up in
-                # another order; then a resumed run, whose first update comes later, would not be the same to the bit.
-                DistributedDataParallelKwargs(find_unused_parameters=True),
+                # After the first update DDP would move gradients to other buckets, in which three or more processes add
+                # up in another order; then a resumed run, whose first update comes later, would not be the same to the
+                # bit. Where parameters may be unused, it leaves them where they are.
+                DistributedDataParallelKwargs(find_unused_parameters=launched > 2),
             ],
         )
         self.device = self.accelerator.device

@@ -89,7 +89,7 @@ def test_two_processes_have_the_gradient_of_one_which_accumulates_twice_as_much(
 
 def test_processes_agree_on_how_long_patience_lasts(tmp_path):
     """Only the main one measures; the others must not take an improving model for one which does not improve."""
-    run = without_dropout(steps=8, validate_every=2, save_every=8, patience=2, rate=0.002)
+    run = without_dropout(steps=8, validate_every=2, save_every=8, patience=2, best="loss")
     assert ended(*launch_several(run, tmp_path / "run", 2)) == [0, 0]
     assert [folder.name for folder in checkpoints(tmp_path / "run" / "checkpoints")] == ["step-00000008"]
 
