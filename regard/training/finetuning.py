@@ -23,6 +23,7 @@ from regard.evaluate.assessment import assess, measured
 from regard.models import MODELS, entry_of
 from regard.models.heads import HEADS, OF_PAIRS, Classifier
 from regard.models.parameters import fill, plain_weights
+from regard.models.protocols import Encoder
 from regard.models.saved import load_encoder
 from regard.objectives.labels import LABELS, labels_of
 from regard.reading.preparing import SPANS, Form, Prepared, prepare
@@ -209,8 +210,9 @@ class FineTuningTask(Task):
         for name, parameter in objective.named_parameters():
             if _layer(name, depth) <= self.run.plan.freeze > 0:
                 parameter.requires_grad_(False)
-        for name in model.encoder.unread:  # several processes would wait for its gradient
-            model.encoder.get_parameter(name).requires_grad_(False)
+        encoder = cast(nn.Module, model.encoder)
+        for name in cast(Encoder, encoder).unread:  # several processes would wait for its gradient
+            encoder.get_parameter(name).requires_grad_(False)
         return objective
 
     def groups(self, objective: nn.Module) -> list[dict[str, Any]]:

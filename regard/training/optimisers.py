@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw as adamw_step
 
 Groups = Sequence[dict[str, Any]]  # torch's groups of parameters, each with its scale of the rate; made by `scaled`
@@ -135,19 +134,12 @@ class Lamb(UncorrectedAdam):
             eps=group["eps"],
             maximize=False,
         )
-        rate = group["lr"]
         if parameter.ndim > 1:
             update.add_(parameter, alpha=group["weight_decay"])
-            length, of_update = _length(parameter), _length(update)
-            if length > 0 and of_update > 0:
-                rate *= length / of_update
-        parameter.add_(update, alpha=-rate)
-
-
-def _length(tensor: Tensor) -> float:
-    """The norm of a tensor, of which this process may have only a part."""
-    norm = torch.linalg.vector_norm(tensor)
-    return (norm.full_tensor() if isinstance(norm, DTensor) else norm).item()
+            length, of_update = torch.linalg.vector_norm(parameter), torch.linalg.vector_norm(update)
+            # numbers stay on the device, which would have to be waited for twice a matrix
+            update.mul_(torch.where((length > 0) & (of_update > 0), length / of_update, 1.0))
+        parameter.add_(update, alpha=-group["lr"])
 
 
 def _decaying(groups: Groups, decay: float) -> list[dict[str, Any]]:
