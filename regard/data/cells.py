@@ -62,14 +62,24 @@ def options_of(values: Sequence[Any], columns: Sequence[str], place: str) -> tup
 
 
 def answer_of(label: str | float, options: Sequence[str], first: int) -> int | str:
-    """Which option a label calls right, counted from 0, or what is wrong with it."""
-    if isinstance(label, str) and not re.fullmatch(r"\d+(\.0+)?", label, re.ASCII):
-        if options.count(label) == 1:
-            return options.index(label)
-        letter = ord(label.upper()) - ord("A") if len(label) == 1 else -1
-        if 0 <= letter < len(options):
-            return letter
-        return f"answer {label!r} is neither the number nor the letter nor the text of one of {len(options)} options"
+    """Which option a label calls right, counted from 0, or what is wrong with it.
+
+    A number calls an option by its position. What is written as text, digits too, is first held against the texts of
+    the options: where these are numbers, "2" is the option which says so, not the one of that number.
+    """
+    if isinstance(label, str):
+        alike = [number for number, option in enumerate(options) if option.strip() == label]
+        if len(alike) == 1:
+            return alike[0]
+        if alike:
+            return f"answer {label!r} is the text of {len(alike)} of {len(options)} options, which must differ"
+        if not re.fullmatch(r"\d+(\.0+)?", label, re.ASCII):
+            letter = ord(label.upper()) - ord("A") if len(label) == 1 else -1
+            if 0 <= letter < len(options):
+                return letter
+            return (
+                f"answer {label!r} is neither the number nor the letter nor the text of one of {len(options)} options"
+            )
     number = float(label) - first
     if number.is_integer() and 0 <= number < len(options):
         return int(number)

@@ -31,7 +31,7 @@ class Table(Source):
     given: `Table("reviews.csv", text="body", label="stars")`, `Table("pairs.tsv", text="premise", pair="hypothesis")`.
     `text`, `pair` and `options` are found together or given together: a text which is given alone stands alone.
     A multiple choice has a text, and options in columns of their own or in one of lists (JSON, where a cell is plain
-    text); its label is the number of the right option, its letter, or its text.
+    text); its label is the text of the right option, its letter, or its number.
 
     CSV has its columns' names in the first row, and quotes as RFC 4180 has them; so has TSV, where all its quotes are
     such, else they are letters (`quotes="yes"` or `"no"` decides). `columns` names those of a file without names.

@@ -247,6 +247,22 @@ def test_an_answer_is_a_number_a_letter_or_a_text(write, label, answer):
     assert list(Table(name).read()) == [dataclasses.replace(CHOICE, answer=answer)]
 
 
+@pytest.mark.parametrize(("answer", "place"), [('"2"', 1), ('"4"', 3), ("2", 2), ('"0"', 0)])
+def test_an_answer_which_is_written_as_an_option_is_that_option_and_a_number_a_position(write, answer, place):
+    """Of the options 1, 2, 3, 4 the text "2" is the second, the number 2 the third, and the text "0" the first."""
+    line = f'{{"question": "?", "choices": ["1", "2", "3", "4"], "answer": {answer}}}'
+    assert [row.answer for row in Table(write("a.jsonl", line)).read()] == [place]
+    cells = write("a.csv", f"text,option1,option2,option3,option4,answer\n?, 1,2,3 ,4,{answer.strip(chr(34))}\n")
+    wanted = int(answer.strip('"')) - 1 if answer != '"0"' else 0  # cells are texts
+    assert [row.answer for row in Table(cells).read()] == [wanted]
+
+
+def test_an_answer_which_several_options_have_is_none(write):
+    name = write("a.jsonl", '{"question": "?", "choices": ["2", "2", "5"], "answer": "2"}')
+    with pytest.raises(ValueError, match=r"a\.jsonl:1: answer '2' is the text of 2 of 3 options, which must differ"):
+        list(Table(name).read())
+
+
 def test_options_may_be_a_list(write):
     lines = '{"question": "The sky is", "choices": ["blue", "green", "up"], "answer": 1}\n'
     table = 'question\tchoices\tanswer\nThe sky is\t["blue", "green", "up"]\t1\n'
