@@ -10,8 +10,9 @@ The rule, where nobody says which task it is:
   and come `OFTEN` times on average, as the numbers of classes do; else regression.
 
 A class has the name which its labels are written with; a whole number is the same class as 1, as 1.0 and as text ("007"
-and "1.10" are written otherwise, and are names). Classes stand in the order of their numbers where all are numbers,
-else in that of their characters; so do tags.
+and "1.10" are written otherwise, and are names). What is known as "True" is also meant by "true" and "TRUE", so that a
+table and JSON say the same. Text which says "nan" among numbers is no label, as it is none where a file has numbers.
+Classes stand in the order of their numbers where all are numbers, else in that of their characters; so do tags.
 """
 
 import re
@@ -33,6 +34,7 @@ Labelled = TypeVar("Labelled", Example, TaggedWords, Choices)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _KINDS = {Example: "texts or pairs", TaggedWords: "words with tags", Choices: "texts with options"}
 _WHOLE = re.compile(r"(-?[1-9]\d*|0)\.0+", re.ASCII)
+_TRUTHS = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class LabelTask:
         Raises:
             ValueError: if a label is none of the task's, and nothing may be skipped; names its place.
         """
-        found, known = [], set(self.labels)
+        found, known = [], self._known()
         for example in examples:
             settled = self._settled(example, known)
             if isinstance(settled, Unusable):
@@ -71,7 +73,22 @@ class LabelTask:
                 found.append(settled)
         return found
 
-    def _settled(self, example: Labelled, known: set[str]) -> Labelled | Unusable:
+    def _known(self) -> dict[str, str]:
+        """The name of each class or tag by what means it; of true and false that is any writing, where one is known."""
+        known = {name: name for name in self.labels}
+        for written in _TRUTHS if self.task == "classification" else ():
+            own = [name for name in self.labels if name in written]
+            known |= dict.fromkeys(written, own[0]) if len(own) == 1 else {}
+        return known
+
+    @property
+    def _is_of_numbers(self) -> bool:
+        """Whether all labels are numbers, so that text which says that there is none is no label."""
+        if self.task == "classification":
+            return all(number_of(name) is not None for name in self.labels)
+        return self.task == "regression"
+
+    def _settled(self, example: Labelled, known: Mapping[str, str]) -> Labelled | Unusable:
         """An example with its label as the task has it, or what is wrong with it."""
         require_kind(example, self.task)
         if isinstance(example, TaggedWords):
@@ -79,11 +96,15 @@ class LabelTask:
             return example if strange is None else self._strange(strange, example.place)
         if isinstance(example, Choices) or example.label is None:
             return example
+        if says_nothing(example.label) and self._is_of_numbers:
+            return _no_number(example.label, example.place)
         label = class_name(example.label) if self.task == "classification" else number_of(example.label)
         if label is None:
-            return Unusable("with a label which is no number", example.place, f"label {example.label!r} is no number")
-        if isinstance(label, str) and label not in known:
-            return self._strange(label, example.place)
+            return _no_number(example.label, example.place)
+        if isinstance(label, str):
+            if label not in known:
+                return self._strange(label, example.place)
+            label = known[label]
         return example if label is example.label else replace(example, label=label)
 
     def _strange(self, label: str, place: str) -> Unusable:
@@ -94,8 +115,10 @@ class LabelTask:
 
     def unseen(self, examples: Iterable[Labelled]) -> Counter[str]:
         """The classes or tags of examples which are none of the task's, as those of training are, and how many."""
+        known, are_numbers = self._known(), self._is_of_numbers
         found = Counter(name for example in examples for name in names_of(example, self.task))
-        return Counter({name: count for name, count in found.items() if name not in set(self.labels)})
+        strange = {name: count for name, count in found.items() if name not in known}
+        return Counter({name: count for name, count in strange.items() if not (are_numbers and says_nothing(name))})
 
     def balance(self, few: int = 10) -> str:
         """How classes or tags are shared out: the share of the most frequent, and those with fewer than `few`.
@@ -120,8 +143,8 @@ def task_of(examples: Iterable[Example] | Iterable[TaggedWords] | Iterable[Choic
     """
     if task:
         require("task", task, TASKS)
-    examples = iter(examples)
-    first = next(examples, None)
+    rest = iter(with_labels(examples, task))
+    first = next(rest, None)
     if first is None:
         raise ValueError("there are no examples, and so there is no task")
     natural = {TaggedWords: "tagging", Choices: "choice"}.get(type(first), task or "classification")
@@ -130,7 +153,7 @@ def task_of(examples: Iterable[Example] | Iterable[TaggedWords] | Iterable[Choic
     names: Counter[str] = Counter()
     places: dict[str, str] = {}
     options, total = set(), 0
-    for example in chain([first], examples):
+    for example in chain([first], rest):
         require_kind(example, natural)
         total += 1
         if isinstance(example, Choices):
@@ -157,6 +180,43 @@ def task_of(examples: Iterable[Example] | Iterable[TaggedWords] | Iterable[Choic
     return _of_labels(ordered, counts, places, task)
 
 
+def with_labels(
+    examples: Iterable[Example | TaggedWords | Choices], task: str = "", skipped: Skipped | None = None
+) -> list[Example | TaggedWords | Choices]:
+    """The examples, but for those whose label is none: text which says "nan" where all others are numbers.
+
+    Of regression these are all which are no numbers.
+
+    Raises:
+        ValueError: if there is such an example, and nothing may be skipped; names its place.
+    """
+    examples = list(examples)
+    labels = [example.label if isinstance(example, Example) else None for example in examples]
+    distinct = {label for label in labels if label is not None}
+    textual = {label for label in distinct if number_of(label) is None}
+    if textual == distinct or not (task == "regression" or all(map(says_nothing, textual))):
+        return examples
+    found = []
+    for example, label in zip(examples, labels, strict=True):
+        if label in textual:
+            _no_number(label, example.place).count_or_raise(skipped)
+        else:
+            found.append(example)
+    return found
+
+
+def says_nothing(label: object) -> bool:
+    """Whether a label is the text by which tables write that there is no number."""
+    return isinstance(label, str) and label.lower() == "nan"
+
+
+def _no_number(label: object, place: str) -> Unusable:
+    """What is said of a label where there must be a number."""
+    if says_nothing(label):
+        return Unusable("without a label", place, f"label {label!r} stands for no number")
+    return Unusable("with a label which is no number", place, f"label {label!r} is no number, which regression needs")
+
+
 def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mapping[str, str], task: str) -> LabelTask:
     """Classification or regression, by the distinct labels, how often each comes, and where it comes first."""
     values = [(name, number_of(name)) for name in ordered]
@@ -164,7 +224,7 @@ def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mappin
     numbers = [value for _, value in values if value is not None]
     said = f", as task={task!r} says" if task else ""
     if task == "regression" and textual is not None:
-        raise ValueError(f"{places[textual]}: label {textual!r} is no number, which task='regression' needs")
+        raise _no_number(textual, places[textual])
     reason = f"label has {len(ordered)} values, {listed(ordered)}{said}"
     total = sum(counts)
     if textual is not None:

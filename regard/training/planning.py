@@ -8,7 +8,7 @@ from typing import Any
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.glue import GLUE_TASKS
-from regard.data.labels import TASKS, LabelTask, task_of
+from regard.data.labels import TASKS, LabelTask, task_of, with_labels
 from regard.data.rows import SkippedExamples
 from regard.data.sources import located, suffix_of
 from regard.data.splits import leak, split
@@ -168,6 +168,7 @@ def _looked_at(
         return _questions(source, text, task or "span", model, kind)
     skipped = SkippedExamples() if text.skip else None
     items: list[Any] = list(source.read(skipped))
+    items = with_labels(items, task, skipped)
     found = _task_of(source, items, task)
     if not found.labels and isinstance(source, GluePart):
         return found, len(items), []

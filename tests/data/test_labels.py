@@ -4,7 +4,7 @@ import pytest
 from labelled_texts import labelled
 
 from regard.data.examples import Choices, TaggedWords
-from regard.data.labels import class_name, listed, number_of, task_of
+from regard.data.labels import class_name, listed, number_of, task_of, with_labels
 from regard.data.rows import SkippedExamples
 from regard.data.table import Table
 
@@ -50,7 +50,7 @@ class TestTask:
         assert str(task_of(labelled("0.5", "1"), "classification")) == (
             "label has 2 values, 0.5 and 1, as task='classification' says: classification"
         )
-        with pytest.raises(ValueError, match=r"a\.csv:3: label 'x' is no number, which task='regression' needs"):
+        with pytest.raises(ValueError, match=r"a\.csv:3: label 'x' is no number, which regression needs"):
             task_of(labelled("1", "x"), "regression")
         with pytest.raises(ValueError, match=r"task must be one of .*, got 'clasification'; did you mean"):
             task_of(labelled("1", "x"), "clasification")
@@ -71,6 +71,23 @@ class TestTask:
         found = task_of(labelled(*labels), "classification")
         assert found.labels == classes
         assert {example.label for example in found.settled(labelled(*labels))} == set(classes)
+
+    def test_text_which_says_nan_among_numbers_is_no_label(self):
+        with pytest.raises(ValueError, match=r"a\.csv:3: label 'nan' stands for no number"):
+            task_of(labelled("1", "nan", "0"))
+        skipped = SkippedExamples()
+        left = with_labels(labelled("1.5", "nan", "0", "NaN"), skipped=skipped)
+        assert [example.label for example in left] == ["1.5", "0"]
+        assert skipped == {"without a label": 2}
+        assert task_of(left).task == "regression"
+        assert task_of(labelled("nan", "yue", "wuu")).labels == ("nan", "wuu", "yue")  # languages
+        assert task_of(labelled("nan", "x", "1")).labels == ("1", "nan", "x")
+
+    def test_regression_passes_over_what_is_no_number_where_that_is_asked_for(self):
+        skipped = SkippedExamples()
+        left = with_labels(labelled("1.5", "nan", "high", "2"), "regression", skipped)
+        assert [example.label for example in left] == ["1.5", "2"]
+        assert skipped == {"without a label": 1, "with a label which is no number": 1}
 
     def test_words_with_tags_are_tagging(self):
         found = task_of([TaggedWords(("a", "b"), ("O", "B-X")), TaggedWords(("c",), ("O",))])
@@ -143,16 +160,41 @@ class TestSettled:
             found.settled(labelled("x"))
 
     def test_a_class_which_training_has_not_is_named_or_counted(self):
-        found, other = task_of(labelled("true", "false")), labelled("true", "True", "maybe", "True")
+        found, other = task_of(labelled("right", "wrong")), labelled("right", "Right", "maybe", "Right")
         with pytest.raises(
-            ValueError, match=r"a\.csv:3: label 'True' is none of .* false and true; did you mean 'true'"
+            ValueError, match=r"a\.csv:3: label 'Right' is none of .* right and wrong; did you mean 'right'"
         ):
             found.settled(other)
         skipped = SkippedExamples()
-        assert [example.label for example in found.settled(other, skipped)] == ["true"]
+        assert [example.label for example in found.settled(other, skipped)] == ["right"]
         assert skipped == {"with a label which is not learnt": 3}
-        assert found.unseen(other) == {"True": 2, "maybe": 1}
-        assert found.unseen(labelled("true", None)) == {}
+        assert found.unseen(other) == {"Right": 2, "maybe": 1}
+        assert found.unseen(labelled("right", None)) == {}
+
+    @pytest.mark.parametrize("pair", [("true", "false"), ("True", "False"), ("TRUE", "FALSE")])
+    def test_true_and_false_mean_the_same_in_every_writing(self, pair):
+        found, other = task_of(labelled(*pair)), labelled("true", "False", "TRUE", "tRue")
+        assert set(found.labels) == set(pair)
+        skipped = SkippedExamples()
+        assert [example.label for example in found.settled(other, skipped)] == [pair[0], pair[1], pair[0]]
+        assert found.unseen(other) == {"tRue": 1}
+
+    def test_where_two_writings_of_true_are_two_classes_each_is_its_own(self):
+        found = task_of(labelled("true", "True", "no"))
+        assert found.labels == ("True", "no", "true")
+        assert [example.label for example in found.settled(labelled("true", "True"))] == ["true", "True"]
+        with pytest.raises(ValueError, match="label 'TRUE' is none of"):
+            found.settled(labelled("TRUE"))
+
+    @pytest.mark.parametrize("learnt", [("0.5", "2"), ("0", "1")])
+    def test_text_which_says_nan_is_no_label_among_numbers(self, learnt):
+        found, other = task_of(labelled(*learnt)), labelled("NaN", learnt[0], "nan")
+        with pytest.raises(ValueError, match=r"a\.csv:2: label 'NaN' stands for no number"):
+            found.settled(other)
+        skipped = SkippedExamples()
+        assert len(found.settled(other, skipped)) == 1
+        assert skipped == {"without a label": 2}
+        assert found.unseen(other) == {}
 
     def test_a_tag_which_training_has_not_is_named(self):
         found = task_of([TaggedWords(("a", "b"), ("O", "B-X"))])
