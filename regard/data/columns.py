@@ -66,7 +66,8 @@ def found_columns(names: Sequence[str], asked: Columns, where: str, *, labelled:
     for name in (*asked.texts, *asked.options, asked.label if labelled else ""):
         if name and name not in names and not (are_nested and name.split(".")[0] in names):
             raise ValueError(f"no column {name!r}{did_you_mean(name, names)} in {where}")
-    texts, options = (asked.texts, asked.options) if asked.texts else _inputs(names, where)
+    others = [name for name in names if name != asked.label]
+    texts, options = (asked.texts, asked.options) if asked.texts else _inputs(others, where)
     if not labelled:
         return Columns(texts, options)
     if asked.label:

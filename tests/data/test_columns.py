@@ -75,6 +75,13 @@ def test_a_text_which_is_given_stands_alone(write):
     assert said(Table(name, text="sentence1")) == [("a", "1")]
 
 
+def test_a_column_which_is_given_as_the_label_is_no_text(write):
+    name = write("a.csv", "text,topic,claim\na,b,c\n")
+    assert said(Table(name, label="claim")) == [("a", "c")]
+    assert Table(name, label="claim").found(labelled=False) == Columns(("text",))
+    assert said(Table(write("b.csv", "question,answer\na,b\n"), label="answer")) == [("a", "b")]  # no pair
+
+
 def test_two_columns_of_one_name_are_an_error(write):
     with pytest.raises(ValueError, match=r"^a\.csv:1: two columns are called 'text'"):
         Table(write("a.csv", "text,label,text\n")).read()
