@@ -67,7 +67,7 @@ class Corpus(Source):
         if self.kind == "plain":
             if self.column:
                 raise ValueError(f"a plain file has no columns, got column={self.column!r} for {self.path}")
-            if self.share != (0.0, 1.0) and Path(self.path).suffix in COMPRESSED:
+            if self.share != (0.0, 1.0) and Path(self.path).suffix.lower() in COMPRESSED:
                 raise ValueError(f"{self.path} is compressed, and no share of its bytes can be told; unpack it first")
         elif not self.column:
             raise ValueError(f"{self.path} needs column, the name of the one which holds the text")

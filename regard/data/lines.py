@@ -31,7 +31,7 @@ def plain_file(path: Path) -> BufferedIOBase:
 
 def opened(path: Path) -> BufferedIOBase:
     """The bytes of a file, which may be compressed."""
-    return COMPRESSED.get(path.suffix, plain_file)(path)
+    return COMPRESSED.get(path.suffix.lower(), plain_file)(path)
 
 
 def raw_lines(path: Path) -> Iterator[bytes | Unusable]:

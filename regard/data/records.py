@@ -33,7 +33,7 @@ def named_rows(path: str, subset: str, split: str) -> tuple[list[str], Callable[
     Raises:
         ValueError: if there is no row with columns.
     """
-    if path.endswith(PARQUET):
+    if path.lower().endswith(PARQUET):
         return _parquet_columns(Path(path)), lambda wanted: _rows(path, subset, split, wanted)
     rows = _rows(path, subset, split, ())
     first, names = _peeked(rows, path)
@@ -59,7 +59,7 @@ def _rows(path: str, subset: str, split: str, columns: Sequence[str]) -> Iterato
     """
     if path.startswith(HUB):
         return _hub(path, subset, split)
-    found = _parquet(Path(path), columns) if path.endswith(PARQUET) else _json_lines(Path(path))
+    found = _parquet(Path(path), columns) if path.lower().endswith(PARQUET) else _json_lines(Path(path))
     return ((path, number, row) for number, row in enumerate(found, 1))
 
 

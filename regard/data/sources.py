@@ -52,8 +52,8 @@ class Source:
 
 
 def suffix_of(path: str) -> str:
-    """The last suffix of a path which is not that of a compressed file."""
-    suffixes = [suffix for suffix in Path(path).suffixes if suffix not in COMPRESSED]
+    """The last suffix of a path which is not that of a compressed file, in lower case."""
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in COMPRESSED]
     return suffixes[-1] if suffixes else ""
 
 

@@ -67,6 +67,16 @@ def test_compressed_files_are_read(write, suffix, compress):
             assert said(Table(write(f"{name}.{suffix}", compress(file.read())))) == ROWS
 
 
+def test_suffixes_may_be_in_capitals(write):
+    for name in fill(write):
+        with open(name, "rb") as file:
+            content = file.read()
+        capitals = write(name.replace("a.", "c.").replace("b.", "d.").upper(), content)
+        assert said(Table(capitals)) == ROWS
+        if not name.endswith("parquet"):
+            assert said(Table(write(f"{capitals}.GZ", gzip.compress(content)))) == ROWS
+
+
 def test_windows_line_ends_a_byte_order_mark_and_empty_lines_are_no_text(write):
     table = "\ufeff text ,label\r\n\r\nfine,1\r\ndull,0\r\n\r\n\r\n"
     lines = '\ufeff{"text": "fine", "label": "1"}\r\n\r\n{"text": "dull", "label": "0"}\r\n\r\n'
