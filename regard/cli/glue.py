@@ -38,7 +38,7 @@ def glue(
 
       regard glue --data glue --model hub:google-bert/bert-base-uncased --out runs/bert --submission glue.zip
     """
-    from regard.data.glue import GLUE_TASKS
+    from regard.data.glue import GLUE_TASKS, read_glue
     from regard.data.glue_settings import settings_for
     from regard.evaluate.glue import GlueScores, over_seeds, score_task
     from regard.evaluate.glue_files import require_submission, write_submission
@@ -64,13 +64,13 @@ def glue(
     scored: list[dict[str, Any]] = [{} for _ in range(seeds)]
     for task in chosen:
         recipe = settings_for(whose, task)[0]
-        seen = epochs or _epochs(recipe, data, task)
+        pace = {"epochs": epochs} if epochs else {"steps": recipe.steps_for(len(read_glue(task, data, "train")))}
         for seed in range(1, seeds + 1):
             place = out / f"{task}-{seed}"
             changes = {"rate": rate or recipe.rate, "seed": seed, "precision": "bfloat16" if bfloat16 else "float32"}
             changes |= {"optimiser": recipe.optimiser, "beta2": recipe.beta2, "decay": recipe.decay}
             changes["best"] = GLUE_TASKS[task].metrics[0]
-            _trained(place, folder, data, task, recipe, seen, longest, changes)
+            _trained(place, folder, data, task, recipe, pace, longest, changes)
             scored[seed - 1] |= score_task(task, data, partial(_predicted, place))
     runs = [GlueScores(own) for own in scored]
     if submission is not None:
@@ -85,18 +85,10 @@ def _has(data: Path, task: Any) -> bool:
     return (data / task.folder / task.files["train"].name).is_file() if "train" in task.files else False
 
 
-def _epochs(recipe: Any, data: Path, task: str) -> float:
-    """How often each example is seen in as many steps as the settings say."""
-    from regard.data.glue import read_glue
-
-    count = len(read_glue(task, data, "train"))
-    return recipe.steps_for(count) * recipe.batch / count
-
-
 def _trained(
-    place: Path, folder: Path, data: Path, task: str, recipe: Any, epochs: float, longest: int, plan: dict
+    place: Path, folder: Path, data: Path, task: str, recipe: Any, pace: dict, longest: int, plan: dict
 ) -> None:
-    """Train the run of a task and a seed, or go on with it, unless it is done."""
+    """Train the run of a task and a seed, for so many epochs or steps, or go on with it, unless it is done."""
     from regard.cli.folders import is_done
     from regard.data.benchmarks import GluePart
     from regard.training.loop import train
@@ -105,8 +97,8 @@ def _trained(
 
     parts = [GluePart(str(data), task, split) for split in ("train", "dev_matched" if task == "MNLI" else "dev")]
     wishes = Wishes(
-        epochs,
-        recipe.warmup,
+        **pace,
+        warmup=recipe.warmup,
         text={"longest": longest or recipe.longest},
         plan={"examples": recipe.batch, **plan},
         both_orders=recipe.both_orders,

@@ -203,6 +203,11 @@ class Examples:
         return cls(inputs, tensors["labels"], **rest)
 
 
+def batches_of(examples: int, size: int) -> int:
+    """How many batches of this size an epoch has; the last of them may be smaller."""
+    return -(-examples // size)
+
+
 @dataclass(frozen=True, eq=False)
 class Draws(Pooled[Integers]):
     """Batches of so many examples, all of them in a new order each epoch; the last batch of an epoch may be smaller."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from regard.data.benchmarks import GluePart, SquadFile
-from regard.data.inputs import Draws, Examples
+from regard.data.inputs import Draws, Examples, batches_of
 from regard.data.labels import LabelTask
 from regard.data.loading import Batches, Cursor, stream
 from regard.data.rows import Skipped, SkippedExamples
@@ -235,8 +235,8 @@ class FineTuningTask(Task):
     def about_batches(self) -> str:
         """How long the run is."""
         plan = self.run.plan
-        epochs = plan.steps * plan.examples * plan.accumulate / len(self.train)
-        return f"{plan.examples} examples a batch, {epochs:.2g} epochs"
+        epochs = plan.steps * plan.accumulate / batches_of(len(self.train), plan.examples)
+        return f"{plan.examples} examples a batch, {epochs:.3g} epochs"
 
     def trained(self, model: nn.Module) -> Reader:
         """The reader."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.glue import GLUE_TASKS
+from regard.data.inputs import batches_of
 from regard.data.labels import TASKS, LabelTask, task_of, with_labels
 from regard.data.rows import SkippedExamples
 from regard.data.sources import located, suffix_of
@@ -47,6 +48,7 @@ class Wishes:
         text: values of `FineTuningText`.
         plan: values of `FineTuningPlan`; its steps, warm-up and validations follow from the above.
         both_orders: whether pairs are read in both orders.
+        steps: updates, in place of epochs; 0 is as many as these take.
 
     Raises:
         ValueError: if a value is out of its range.
@@ -58,14 +60,24 @@ class Wishes:
     text: dict[str, Any] = field(default_factory=dict)
     plan: dict[str, Any] = field(default_factory=dict)
     both_orders: bool = False
+    steps: int = 0
 
     def __post_init__(self):
+        if self.steps < 0:
+            raise ValueError(f"steps must not be negative, got {self.steps}")
         if not self.epochs > 0:
             raise ValueError(f"epochs must be more than 0, got {self.epochs:g}")
         if not 0 <= self.warmup <= 1:
             raise ValueError(f"warmup is a share of the steps from 0 to 1, got {self.warmup:g}")
         if self.validations < 1:
             raise ValueError(f"validations must be 1 or more, got {self.validations}")
+
+    def paced(self, updates: float) -> dict[str, int]:
+        """Values of a plan: its steps, of which so many are an epoch, and what they are shared out by."""
+        steps = self.steps or max(1, round(updates * self.epochs))
+        seen = steps / updates if self.steps else self.epochs
+        every = math.ceil(steps / max(1.0, seen * self.validations))  # the last of them is the end
+        return {"steps": steps, "warmup": round(steps * self.warmup), "validate_every": every, "save_every": every}
 
 
 def source_of(path: str, task: str, options: dict[str, Any]) -> LabelledSource:
@@ -137,10 +149,7 @@ def plan_finetuning(
     learns_texts = MODELS[kind].model.is_causal and wishes.plan.get("freeze", 0) < config.depth
     own = {"auxiliary": AUXILIARY} if learns_texts else {}
     plan = configured(FineTuningPlan, own | wishes.plan, "plan")  # which names what is wrong with it
-    together = plan.examples * plan.accumulate
-    steps = max(1, round(count * wishes.epochs / together))
-    every = math.ceil(steps / max(1.0, wishes.epochs * wishes.validations))  # the last of them is the end
-    paced = {"steps": steps, "warmup": round(steps * wishes.warmup), "validate_every": every, "save_every": every}
+    paced = wishes.paced(batches_of(count, plan.examples) / plan.accumulate)
     table: dict[str, Any] = {
         "name": name,
         "model": {

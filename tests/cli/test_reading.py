@@ -379,6 +379,16 @@ def test_glue_trains_by_the_optimiser_of_the_settings(tmp_path, bert):
         assert (plan.optimiser, plan.beta2) == expected
 
 
+def test_glue_takes_as_many_steps_as_its_settings_say_or_whole_epochs(tmp_path, bert):
+    """Of 40 examples in batches of 32, BERT's settings make 3 * 40 / 32 updates, cut to 3; three epochs are 6."""
+    write_glue(tmp_path / "glue", "SST-2", 40)
+    command = ["glue", "--data", tmp_path / "glue", "--model", bert, "--longest", 16, "--settings", "bert"]
+    for name, options, steps in (("settings", (), 3), ("epochs", ("--epochs", 3), 6)):
+        result = run(*command, *options, "--out", tmp_path / name)
+        assert result.exit_code == 0, (result.output, result.exception)
+        assert read_run(tmp_path / name / "SST-2-1" / "run.toml").plan.steps == steps
+
+
 def test_glue_says_where_it_looked(tmp_path, bert):
     result = run("glue", "--data", tmp_path, "--model", bert, "--out", tmp_path / "runs")
     assert "no task has its train.tsv" in str(result.exception)

@@ -12,6 +12,7 @@ from small_encoders import save_reader, write_reviews
 from small_runs import ended, launch, launch_several, outcome, train_until
 from torch.testing import assert_close
 
+from regard.data.loading import Cursor
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.models.parameters import plain_weights
@@ -63,6 +64,39 @@ def test_numbers_are_learnt(tmp_path, bert):
     good, bad = Reader.load(tmp_path / "run").predict(["the film was good", "the song was dull"])
     assert good.label > 3.5
     assert bad.label < 1.5
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "accumulate", "steps"),
+    [
+        (21, 3.0, 1, 6),  # a batch of 16 and one of 5, three times; 21 * 3 / 16 would be 4
+        (16, 3.0, 1, 3),
+        (33, 1.5, 1, 4),  # 3 batches one and a half times, rounded to the even number
+        (33, 2.0, 2, 3),  # 6 batches, two in an update
+        (5, 0.1, 1, 1),
+    ],
+)
+def test_every_example_is_seen_as_often_as_there_are_epochs(tmp_path, bert, rows, epochs, accumulate, steps):
+    train, other = (write_reviews(tmp_path / f"{name}.csv", rows) for name in ("train", "other"))
+    source, validation = Table(str(train)), Table(str(other))
+    run, _ = planned(bert, source, validation, epochs=epochs, accumulate=accumulate)
+    assert run.plan.steps == steps
+    task = FineTuningTask(run, tmp_path / "run")
+    task.prepare(lambda text: None, keeps=False)
+    batches = task.batches(Cursor(), 0, 1)
+    seen = sum(next(batches)[0].targets for _ in range(steps * accumulate))
+    if epochs >= 2:
+        assert seen == rows * epochs
+        assert task.about_batches() == f"16 examples a batch, {epochs:g} epochs"
+
+
+def test_a_plan_may_say_its_steps(bert, table):
+    """Of 108 examples to train on, in batches of 16, 7 updates are an epoch, after which is validated."""
+    values = {"examples": 16, "rate": 3e-3}
+    run, _ = plan_finetuning(bert, "a", table, None, Wishes(steps=20, text={"longest": 16}, plan=values))
+    assert (run.plan.steps, run.plan.warmup, run.plan.validate_every) == (20, 2, 7)
+    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+        Wishes(steps=-1)
 
 
 def test_tags_are_learnt(tmp_path, bert):
