@@ -26,6 +26,7 @@ from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningPlan, FineTuningText, heads_of, tokenizer_for
 from regard.training.run import Run, build_run
 
+FAR = 10.0  # root of the mean square of labels above which users are told to scale them
 AUXILIARY = 0.5  # share of the next token's loss when GPT is tuned (Radford et al. 2018, section 4.1)
 LabelledSource = Table | TaggedText | GluePart | SquadFile
 TAGGED = (".conll", ".conllu", ".bio", ".iob", ".iob2")  # files which hold a word a line
@@ -145,11 +146,12 @@ def plan_finetuning(
         train, validation = SquadFile(train.path, (text.share, 1.0)), SquadFile(train.path, (0.0, text.share))
     if task in SPANS or isinstance(train, SquadFile):
         require(f"task of {kind}", task or "span", heads_of(kind))
-    found, count, said = _looked_at(train, validation, text, task, model, kind)
+    seen = _looked_at(train, validation, text, task, model, kind)
+    found = seen.task
     learns_texts = MODELS[kind].model.is_causal and wishes.plan.get("freeze", 0) < config.depth
-    own = {"auxiliary": AUXILIARY} if learns_texts else {}
+    own = seen.plan | ({"auxiliary": AUXILIARY} if learns_texts else {})
     plan = configured(FineTuningPlan, own | wishes.plan, "plan")  # which names what is wrong with it
-    paced = wishes.paced(batches_of(count, plan.examples) / plan.accumulate)
+    paced = wishes.paced(batches_of(seen.count, plan.examples) / plan.accumulate)
     table: dict[str, Any] = {
         "name": name,
         "model": {
@@ -165,13 +167,23 @@ def plan_finetuning(
         "text": dataclasses.asdict(text),
         "plan": {**paced, **own, **wishes.plan},
     }
-    return build_run(table, name), said
+    return build_run(table, name), seen.said
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was seen of examples: task, how many there are to train on, what is to be said, and values of a plan."""
+
+    task: LabelTask
+    count: int
+    said: list[str]
+    plan: dict[str, Any] = field(default_factory=dict)
 
 
 def _looked_at(
     train: LabelledSource, validation: LabelledSource | None, text: FineTuningText, task: str, model: Path, kind: str
-) -> tuple[LabelTask, int, list[str]]:
-    """The task of the examples, how many there are to train on, and what is to be said of them."""
+) -> _Seen:
+    """What is to be known of the examples before they are trained on."""
     source: Any = located(train)
     if isinstance(source, SquadFile):
         return _questions(source, text, task or "span", model, kind)
@@ -180,11 +192,15 @@ def _looked_at(
     items = with_labels(items, task, skipped)
     found = _task_of(source, items, task)
     if not found.labels and isinstance(source, GluePart):
-        return found, len(items), []
+        return _Seen(found, len(items), [])
     items = found.settled(items, skipped)
     said = [*([str(source.found())] if isinstance(source, Table) else []), str(found)]
+    plan: dict[str, Any] = {}
     if found.labels:
         said.append(found.balance())
+    elif found.task == "regression":
+        numbers = [item.label for item in items]
+        plan, said = {"rise": _rise(numbers)}, [*said, *_far(numbers)]
     if skipped:
         said.append(str(skipped))
     if validation is None:
@@ -192,13 +208,28 @@ def _looked_at(
         said.append(f"{total - len(items):,} of {total:,} examples are set apart to validate on")
     else:
         said += _beside(items, located(validation), found, skips=text.skip)
-    return found, len(items), said
+    return _Seen(found, len(items), said, plan)
 
 
-def _questions(
-    source: SquadFile, text: FineTuningText, task: str, model: Path, kind: str
-) -> tuple[LabelTask, int, list[str]]:
-    """The task of questions, how many windows they have, and what is to be said of them."""
+def _rise(numbers: list[float]) -> float:
+    """By how much the loss of numbers may rise before a run is stopped: it is their mean square where it begins."""
+    return FineTuningPlan.rise * max(1.0, math.fsum(number * number for number in numbers) / len(numbers))
+
+
+def _far(numbers: list[float]) -> list[str]:
+    """What is to be said of numbers far from 0, where the head begins, if they are."""
+    mean = math.fsum(numbers) / len(numbers)
+    spread = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / len(numbers))
+    if math.hypot(mean, spread) <= FAR:
+        return []
+    return [
+        f"the numbers are {mean:.4g} on average, with a standard deviation of {spread:.4g}; the head begins at 0 and "
+        "learns numbers of about 0 to 5 best, so shift and scale them in the file"
+    ]
+
+
+def _questions(source: SquadFile, text: FineTuningText, task: str, model: Path, kind: str) -> _Seen:
+    """What is to be known of questions; to train on are their windows."""
     questions, skipped = source.read(), SkippedQuestions()
     tokenizer = Tokenizer.load(model)
     framing = tokenizer.framing(is_last=MODELS[kind].model.sums_up_last)
@@ -206,7 +237,7 @@ def _questions(
     count = sum(1 for _ in made)
     impossible = sum(question.is_impossible for question in questions)
     said = f"{len(questions):,} questions, {impossible:,} of them without an answer: {task}; {skipped}"
-    return LabelTask(task, "questions about contexts"), count, [said]
+    return _Seen(LabelTask(task, "questions about contexts"), count, [said])
 
 
 def _task_of(source: Any, items: list[Any], task: str) -> LabelTask:

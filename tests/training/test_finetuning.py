@@ -19,7 +19,7 @@ from regard.models.parameters import plain_weights
 from regard.models.saved import load_model
 from regard.reading.reader import Reader
 from regard.training.finetuning import FineTuningPlan, FineTuningTask
-from regard.training.loop import train
+from regard.training.loop import Diverged, train
 from regard.training.planning import Wishes, plan_finetuning, source_of
 from regard.training.run import read_run
 
@@ -97,6 +97,44 @@ def test_a_plan_may_say_its_steps(bert, table):
     assert (run.plan.steps, run.plan.warmup, run.plan.validate_every) == (20, 2, 7)
     with pytest.raises(ValueError, match="steps must not be negative, got -1"):
         Wishes(steps=-1)
+
+
+def write_numbers(path, numbers):
+    """A table of texts with numbers."""
+    path.write_text("text,score\n" + "".join(f"the {n} film,{number}\n" for n, number in enumerate(numbers)))
+    return Table(str(path))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rise", "said"),
+    [
+        ([-0.5, 0.5] * 20, 100.0, ""),  # their mean square is a quarter
+        ([1.5, 3.5] * 20, 725.0, ""),  # (2.25 + 12.25) / 2
+        (
+            [0.5, 99.5] * 20,
+            495025.0,
+            "the numbers are 50 on average, with a standard deviation of 49.5; the head begins",
+        ),
+        ([-2000.5, -1999.5] * 20, 400000025.0, "the numbers are -2000 on average, with a standard deviation of 0.5"),
+    ],
+)
+def test_how_far_a_loss_may_rise_is_measured_by_the_numbers(tmp_path, bert, numbers, rise, said):
+    source = write_numbers(tmp_path / "t.csv", numbers)
+    run, lines = planned(bert, source, write_numbers(tmp_path / "v.csv", numbers))
+    assert run.plan.rise == pytest.approx(rise)
+    assert (
+        any(line.startswith(said) for line in lines) if said else not any("head begins at 0" in line for line in lines)
+    )
+    assert planned(bert, source, rise=7.0)[0].plan.rise == 7.0
+
+
+def test_numbers_far_from_nought_end_no_run(tmp_path, bert):
+    """The loss of the first steps is some 5,000, and differs by hundreds from batch to batch."""
+    numbers = [0.5] * 20 + [99.5] * 20
+    run, _ = planned(bert, write_numbers(tmp_path / "t.csv", numbers), epochs=4.0, examples=2, rate=1e-4)
+    train(run, tmp_path / "run")
+    with pytest.raises(Diverged, match=r"more than plan\.rise=100\.0 above its lowest"):
+        train(dataclasses.replace(run, plan=dataclasses.replace(run.plan, rise=100.0)), tmp_path / "other")
 
 
 def test_tags_are_learnt(tmp_path, bert):
