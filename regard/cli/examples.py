@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from regard.data.benchmarks import SquadFile
+from regard.data.benchmarks import GluePart, SquadFile
+from regard.data.examples import Example
+from regard.data.glue import GLUE_TASKS
 from regard.data.rows import Skipped
 from regard.training.finetuning import FineTuningTask, FineTuningText, items_of, read_items
-from regard.training.planning import LabelledSource, source_of
+from regard.training.planning import LabelledSource, carried, source_of
 from regard.training.run import RUN_FILE, Run, read_run
-
-# Of a source, which another file shares.
-COLUMNS = ("text", "pair", "label", "options", "first_option", "words", "tags")
 
 
 def run_in(folder: Path) -> Run | None:
@@ -36,16 +35,38 @@ def source_in(file: str, head: str, run: Run | None, columns: Mapping[str, Any] 
     Args:
         file: or hub data.
         head: of the model which reads them.
-        run: of the model; its columns are those of the file, where no others are given.
+        run: of the model; its columns are those of the file, each where no other is given.
         columns: by their names in `Table`; those which are empty are not given.
 
     Raises:
         ValueError: if the file is not of a kind which the head reads.
     """
     given = {name: value for name, value in (columns or {}).items() if value}
-    if not given and run is not None:
-        given = {name: getattr(run.train, name) for name in COLUMNS if hasattr(run.train, name)}
-    return source_of(file, head, given)
+    return source_of(file, head, {**({} if run is None else carried(run.train, file)), **given})
+
+
+def require_alike(items: Sequence[Any], run: Run | None, file: str) -> None:
+    """Refuse pairs of a file where a model was tuned on single texts, and single texts where it was on pairs.
+
+    Raises:
+        ValueError: if they are not what the run had.
+    """
+    texts = _texts_of(run)
+    if items and isinstance(items[0], Example) and texts not in (0, len(items[0].texts)):
+        found, wanted = (("pairs", "single texts")[count == 1] for count in (len(items[0].texts), texts))
+        raise ValueError(
+            f"{file} is read as {found}, and the model was tuned on {wanted}; name the column of the text"
+            f"{' and of its pair' * (texts == 2)}"
+        )
+
+
+def _texts_of(run: Run | None) -> int:
+    """How many texts an example of a run has; 0 where nobody says."""
+    if run is None:
+        return 0
+    if isinstance(run.train, GluePart):
+        return len(GLUE_TASKS[run.train.task].files["train"].layout.texts)
+    return bool(getattr(run.train, "text", "")) + bool(getattr(run.train, "pair", ""))
 
 
 def labelled_in(
@@ -63,6 +84,7 @@ def labelled_in(
             example is left.
     """
     items = items_of({"head": head, "labels": labels}, source_in(file, head, run, columns), skipped)
+    require_alike(items, run, file)
     if not items:
         raise ValueError(f"{file} has no example to measure by" + (f"; {skipped}" if skipped else ""))
     return items

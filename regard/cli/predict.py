@@ -92,14 +92,16 @@ def _read(
     Raises:
         ValueError: if they are not what the head reads.
     """
-    from regard.cli.examples import run_in, source_in
+    from regard.cli.examples import require_alike, run_in, source_in
     from regard.data.labels import require_kind
 
     columns = {"text": (texts or [""])[0], "pair": (pairs or [""])[0], "options": tuple(options or ())}
-    source = source_in(file, head, run_in(folder), columns)
+    run = run_in(folder)
+    source = source_in(file, head, run, columns)
     items = list(source.read(labelled=False))  # pyright: ignore[reportCallIssue]
     for item in items[:1]:
         require_kind(item, head)
+    require_alike(items, run, file)
     return items
 
 

@@ -69,6 +69,18 @@ class TaggedText(Source):
         if self.count < 0:
             raise ValueError(f"count must not be negative, got {self.count}")
 
+    def found(self) -> tuple[str, str]:
+        """Which columns are read, of a row with lists: that of the words and that of the tags.
+
+        Raises:
+            FileNotFoundError: if the file is not there.
+            ValueError: if they cannot be told.
+        """
+        self.require_files()
+        names, _ = named_rows(self.path, self.subset, self.split)
+        words, tags = self._columns(names, labelled=True)
+        return words, tags
+
     def read(self, skipped: Skipped | None = None, *, labelled: bool = True) -> Iterator[TaggedWords]:
         """Every sentence, in order; with `skipped`, unusable ones are counted there and passed over.
 

@@ -11,7 +11,7 @@ from regard.data.glue import GLUE_TASKS
 from regard.data.inputs import batches_of
 from regard.data.labels import TASKS, LabelTask, task_of, with_labels
 from regard.data.rows import SkippedExamples
-from regard.data.sources import located, suffix_of
+from regard.data.sources import Source, located, suffix_of
 from regard.data.splits import leak, split
 from regard.data.squad_windows import SkippedQuestions, all_windows
 from regard.data.table import Table
@@ -29,6 +29,8 @@ from regard.training.run import Run, build_run
 FAR = 10.0  # root of the mean square of labels above which users are told to scale them
 AUXILIARY = 0.5  # share of the next token's loss when GPT is tuned (Radford et al. 2018, section 4.1)
 LabelledSource = Table | TaggedText | GluePart | SquadFile
+COLUMNS = ("text", "pair", "label", "options", "first_option", "words", "tags")  # of a source, which others share
+WRITTEN = ("separator", "quotes", "columns")  # of a table of plain text
 TAGGED = (".conll", ".conllu", ".bio", ".iob", ".iob2")  # files which hold a word a line
 KINDS = {  # what a source is read as, in words
     Table: "a table",
@@ -141,6 +143,9 @@ def plan_finetuning(
             f"{train.path} is read as {KINDS[type(train)]}, and {validation.path} as {KINDS[type(validation)]}; a run "
             "is validated on what it is trained on"
         )
+    train = _with_columns(train)
+    if validation is not None:
+        validation = _read_alike(train, validation)
     text = configured(FineTuningText, {"longest": _longest(train, config), **wishes.text}, "text")
     if validation is None and isinstance(train, SquadFile):
         train, validation = SquadFile(train.path, (text.share, 1.0)), SquadFile(train.path, (0.0, text.share))
@@ -168,6 +173,45 @@ def plan_finetuning(
         "plan": {**paced, **own, **wishes.plan},
     }
     return build_run(table, name), seen.said
+
+
+def carried(source: object, path: str) -> dict[str, Any]:
+    """What another file has in common with a source: its columns, and, of the same suffix, how it is written."""
+    values = {name: getattr(source, name) for name in COLUMNS if hasattr(source, name)}
+    if isinstance(source, TaggedText) and (source.kind == "plain") != (Source(path).kind == "plain"):
+        values = {}  # numbers of columns, and names
+    if isinstance(source, Table) and source.kind == "plain" and suffix_of(source.path) == suffix_of(path):
+        values |= {name: getattr(source, name) for name in WRITTEN}
+    return {name: value for name, value in values.items() if value}
+
+
+def _with_columns(source: LabelledSource) -> LabelledSource:
+    """The source with the names of the columns which are found in it, so that other files are read by the same."""
+    there = located(source)
+    if isinstance(there, Table):
+        found = there.found()
+        text, pair = (*found.texts, "")[:2]
+        columns = {"text": text, "pair": pair, "label": found.label, "options": found.options}
+    elif isinstance(there, TaggedText) and there.kind != "plain":
+        words, tags = there.found()
+        columns = {"words": words, "tags": tags}
+    else:
+        return source
+    return dataclasses.replace(source, **columns)  # pyright: ignore[reportArgumentType]
+
+
+def _read_alike(train: LabelledSource, validation: LabelledSource) -> LabelledSource:
+    """Examples to validate on, read by the columns of training where they name none of their own.
+
+    Raises:
+        ValueError: if one of them is of pairs and the other of single texts.
+    """
+    own = {name: value for name, value in carried(train, validation.path).items() if not getattr(validation, name)}
+    validation = dataclasses.replace(validation, **own)
+    if isinstance(train, Table) and isinstance(validation, Table) and bool(train.pair) != bool(validation.pair):
+        names = [f"{source.path} as {'pairs' if source.pair else 'single texts'}" for source in (train, validation)]
+        raise ValueError(f"{names[0]} and {names[1]} do not go together; name the columns of both alike")
+    return validation
 
 
 @dataclass(frozen=True)

@@ -137,9 +137,56 @@ def test_a_file_is_read_by_the_columns_of_the_run_or_by_others(columns):
         return result.stdout
 
     assert texts() == texts("--text", "body") != texts("--text", "title")
-    assert run("evaluate", columns / "run", columns / "train.csv").exit_code == 0
-    other = run("evaluate", columns / "run", columns / "train.csv", "--text", "body")
-    assert "the column of the label has none of the usual names" in str(other.exception)
+
+
+def test_a_column_which_is_given_replaces_that_one_of_the_run_alone(columns):
+    """The labels of one column are all right, those of the other all wrong; the run has the first."""
+    rows = ["kind,label,body,title", "pos,neg,good film,dull book", "neg,pos,dull book,good film"]
+    (columns / "w.csv").write_text("\n".join(rows) + "\n")
+
+    def accuracy(*given):
+        """How much of the file is right."""
+        result = run("evaluate", columns / "run", columns / "w.csv", "--json", *given)
+        assert result.exit_code == 0, result.exception
+        return json.loads(result.stdout)["run"]["measures"]["accuracy"]
+
+    assert [accuracy(), accuracy("--text", "body"), accuracy("--text", "title")] == [1.0, 1.0, 0.0]
+    assert [accuracy("--label", "label"), accuracy("--label", "label", "--text", "title")] == [0.0, 1.0]
+
+
+def test_columns_which_were_found_are_those_of_other_files(tmp_path, reviews):
+    part = read_run(reviews / "run" / "run.toml").train
+    assert (part.text, part.pair, part.label) == ("text", "", "label")
+    (tmp_path / "a.csv").write_text("review,text,stars,label\ndull,good film,2,pos\n")
+    assert '"accuracy": 1.0' in run("evaluate", reviews / "run", tmp_path / "a.csv", "--json").stdout
+    (tmp_path / "b.csv").write_text("review,stars\ngood film,pos\n")
+    for given, missing in (((), "text"), (("--text", "review"), "label")):
+        refused = run("evaluate", reviews / "run", tmp_path / "b.csv", *given)
+        assert str(refused.exception).startswith(
+            f"no column {missing!r} in {tmp_path / 'b.csv'}: there is review, star"
+        )
+    refused = run("predict", reviews / "run", tmp_path / "b.csv")
+    assert str(refused.exception).startswith("no column 'text' in")
+    given = ("--text", "review", "--label", "stars")
+    assert '"accuracy": 1.0' in run("evaluate", reviews / "run", tmp_path / "b.csv", "--json", *given).stdout
+
+
+def test_pairs_and_single_texts_are_not_taken_for_each_other(tmp_path, bert, reviews):
+    rows = "".join(f"good film,the {n} book,{('pos', 'neg')[n % 2]}\n" for n in range(20))
+    (tmp_path / "p.csv").write_text("sentence1,sentence2,label\n" + rows)
+    command = ("finetune", "--model", bert, "--set", "plan.steps=1", *QUICK)
+    assert run(*command, "--train", tmp_path / "p.csv", "--out", tmp_path / "pairs").exit_code == 0
+    single = "p.csv is read as pairs, and the model was tuned on single texts; name the column of the text"
+    given = ("--text", "sentence1", "--pair", "sentence2")
+    for name in ("evaluate", "predict"):
+        refused = run(name, reviews / "run", tmp_path / "p.csv", *given)
+        assert single in str(refused.exception)
+        refused = run(name, tmp_path / "pairs", reviews / "test.csv", "--text", "text")
+        assert "no column 'sentence2'" in str(refused.exception)
+    refused = run(
+        *command, "--train", reviews / "train.csv", "--validation", tmp_path / "p.csv", "--out", tmp_path / "x"
+    )
+    assert "no column 'text'" in str(refused.exception)
 
 
 def test_predictions_of_a_file_are_those_of_the_library(tmp_path):

@@ -20,7 +20,7 @@ from regard.models.saved import load_model
 from regard.reading.reader import Reader
 from regard.training.finetuning import FineTuningPlan, FineTuningTask
 from regard.training.loop import Diverged, train
-from regard.training.planning import Wishes, plan_finetuning, source_of
+from regard.training.planning import Wishes, carried, plan_finetuning, source_of
 from regard.training.run import read_run
 
 
@@ -97,6 +97,51 @@ def test_a_plan_may_say_its_steps(bert, table):
     assert (run.plan.steps, run.plan.warmup, run.plan.validate_every) == (20, 2, 7)
     with pytest.raises(ValueError, match="steps must not be negative, got -1"):
         Wishes(steps=-1)
+
+
+def test_the_columns_which_are_found_are_kept(tmp_path, bert):
+    rows = "".join(f"the {n} film,the {n} book,{n % 2}\n" for n in range(20))
+    for name in ("t", "v"):
+        (tmp_path / f"{name}.csv").write_text("sentence1,sentence2,Score\n" + rows)
+    train, other = (Table(str(tmp_path / f"{name}.csv")) for name in ("t", "v"))
+    named = {"text": "sentence1", "pair": "sentence2", "label": "Score"}
+    run, _ = planned(bert, train, other)
+    assert run.train == dataclasses.replace(train, **named)
+    assert run.validation == dataclasses.replace(other, **named)
+    run, _ = planned(bert, train)
+    assert run.validation == run.train == dataclasses.replace(train, **named)
+    single = dataclasses.replace(train, text="sentence1")
+    with pytest.raises(ValueError, match=r"t\.csv as single texts and .*v\.csv as pairs do not go together"):
+        planned(bert, single, dataclasses.replace(other, text="sentence1", pair="sentence2"))
+
+
+def test_the_columns_of_tags_which_are_found_are_kept(tmp_path, bert):
+    rows = [{"tokens": ["the", word], "ner_tags": ["O", tag]} for word, tag in (("film", "A"), ("day", "B"))] * 9
+    for name in ("t", "v"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, other = (TaggedText(str(tmp_path / f"{name}.jsonl")) for name in ("t", "v"))
+    run, _ = planned(bert, train, other)
+    assert [(part.words, part.tags) for part in (run.train, run.validation)] == [("tokens", "ner_tags")] * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "values"),
+    [
+        (Table("a.csv", text="x", label="y"), "b.parquet", {"text": "x", "label": "y"}),
+        (Table("a.csv", separator=";"), "b.CSV", {"separator": ";"}),
+        (Table("a.csv", separator=";"), "b.tsv", {}),
+        (
+            Table("a.tsv", columns=("x", "y"), quotes="no", first_option=1),
+            "b.tsv.gz",
+            {"columns": ("x", "y"), "quotes": "no", "first_option": 1},
+        ),
+        (TaggedText("a.jsonl", words="x"), "b.parquet", {"words": "x"}),
+        (TaggedText("a.jsonl", words="x"), "b.conll", {}),
+        (TaggedText("a.conll", words="2"), "b.txt", {"words": "2"}),
+    ],
+)
+def test_what_other_files_have_in_common_with_those_of_training(source, path, values):
+    assert carried(source, path) == values
 
 
 def write_numbers(path, numbers):
