@@ -146,6 +146,7 @@ def plan_finetuning(
     train = _with_columns(train)
     if validation is not None:
         validation = _read_alike(train, validation)
+        _require_other(train, validation)
     text = configured(FineTuningText, {"longest": _longest(train, config), **wishes.text}, "text")
     if validation is None and isinstance(train, SquadFile):
         train, validation = SquadFile(train.path, (text.share, 1.0)), SquadFile(train.path, (0.0, text.share))
@@ -212,6 +213,17 @@ def _read_alike(train: LabelledSource, validation: LabelledSource) -> LabelledSo
         names = [f"{source.path} as {'pairs' if source.pair else 'single texts'}" for source in (train, validation)]
         raise ValueError(f"{names[0]} and {names[1]} do not go together; name the columns of both alike")
     return validation
+
+
+def _require_other(train: LabelledSource, validation: LabelledSource) -> None:
+    """Refuse to validate on the very examples of training."""
+    paths = [Path(located(source).path) for source in (train, validation)]
+    is_same = paths[0] == paths[1] or (all(path.exists() for path in paths) and paths[0].samefile(paths[1]))
+    if is_same and dataclasses.replace(validation, path=train.path) == train:
+        raise ValueError(
+            f"{validation.path} is to be validated on, and holds the examples of training; leave it away, and a share "
+            "of these is set apart"
+        )
 
 
 @dataclass(frozen=True)

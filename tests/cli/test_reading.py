@@ -189,6 +189,19 @@ def test_pairs_and_single_texts_are_not_taken_for_each_other(tmp_path, bert, rev
     assert "no column 'text'" in str(refused.exception)
 
 
+@pytest.mark.parametrize("spelt", ["train.csv", "./train.csv", "link.csv", "{folder}/train.csv"])
+def test_the_examples_of_training_are_no_others_to_validate_on(tmp_path, monkeypatch, bert, reviews, spelt):
+    monkeypatch.chdir(tmp_path)
+    write_reviews(tmp_path / "train.csv", 40)
+    (tmp_path / "link.csv").symlink_to("train.csv")
+    validation = spelt.format(folder=tmp_path)
+    refused = run("finetune", "--model", bert, "--train", "train.csv", "--validation", validation, "--out", "run")
+    assert str(refused.exception) == (
+        f"{validation} is to be validated on, and holds the examples of training; leave it away, and a share of these "
+        "is set apart"
+    )
+
+
 def test_predictions_of_a_file_are_those_of_the_library(tmp_path):
     from regard.reading.reader import Reader
 
