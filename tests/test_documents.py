@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 import regard
 from regard.cli.__main__ import app
+from regard.cli.finetune import _check_settings
 from regard.data.corpus import Corpus
 from regard.data.glue import GLUE_TASKS
 from regard.data.glue_settings import SETTINGS
@@ -167,11 +168,12 @@ def _check_finetune(values: dict) -> None:
     settings = parsed_settings(values["settings"] or ())
     configured(FineTuningPlan, settings.get("plan", {}), "plan")
     configured(FineTuningText, settings.get("text", {}), "text")
+    _check_settings(settings, values["validation"])
     Wishes(values["epochs"], values["warmup"])
     columns = {name: values[name] for name in ("text", "pair", "label")} | {"options": tuple(values["options"] or ())}
     for name in ("train", "validation"):
         if values[name]:
-            source_of(values[name], values["task"], columns)
+            source_of(values[name], values["task"], columns, settings.get(name), name)
 
 
 def _check_glue(values: dict) -> None:

@@ -1,7 +1,7 @@
 """`regard finetune`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,7 +43,9 @@ def finetune(
     layer_decay: Annotated[float, typer.Option(help="A layer's rate is that of the one above times this.")] = 1.0,
     bfloat16: InBfloat16 = False,
     skip: Skip = False,
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of plan or text.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Of plan, text, train, validation.")
+    ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
 ) -> None:
     """Fine-tune an encoder, GPT or GPT-2 on labelled examples; the task is found by their labels, and stated.
@@ -71,7 +73,7 @@ def finetune(
     from regard.models.directory import read_config
     from regard.reading.pretrained import find_model
     from regard.training.loop import train as start
-    from regard.training.planning import Wishes, plan_finetuning, source_of
+    from regard.training.planning import Wishes, plan_finetuning, source_of, written_as
     from regard.training.processes import Processes
     from regard.training.run import parsed_settings
 
@@ -81,8 +83,7 @@ def finetune(
         raise ValueError("--head-only freezes all layers; leave --freeze away")
     _, config = read_config(folder)
     changes = parsed_settings(settings or ())
-    if strange := sorted(changes.keys() - {"plan", "text"}):
-        raise ValueError(f"--set changes plan or text here, as plan.optimiser=bert, got {', '.join(strange)}")
+    _check_settings(changes, validation)
     plan = {"examples": batch, "rate": rate, "seed": seed, "patience": patience, "layer_decay": layer_decay}
     plan |= {"freeze": config.depth if head_only else freeze, "precision": "bfloat16" if bfloat16 else "float32"}
     words = {"skip": skip, **({"longest": longest} if longest else {})}
@@ -94,15 +95,28 @@ def finetune(
         both_orders=both_orders,
     )
     columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
-    sources = [source_of(path, task, columns) if path else None for path in (train, validation)]
-    assert sources[0] is not None
-    run, said = plan_finetuning(folder, out.resolve().name, sources[0], sources[1], wishes, task)
+    source, other = source_of(train, task, columns, changes.get("train"), "--set train"), None
+    if validation:
+        alike = {**columns, **written_as(source, validation)}
+        other = source_of(validation, task, alike, changes.get("validation"), "--set validation")
+    run, said = plan_finetuning(folder, out.resolve().name, source, other, wishes, task)
     is_main = Processes().is_main
     for line in said if is_main else ():
         typer.echo(line, err=True)
     start(run, out)
     if is_main:
         _report(out)
+
+
+def _check_settings(changes: dict[str, Any], validation: str) -> None:
+    """Refuse settings of what a run has not, or is given otherwise."""
+    for name, values in changes.items():
+        if name not in ("plan", "text", "train", "validation") or not isinstance(values, dict):
+            raise ValueError(f"--set changes plan, text, train or validation here, as plan.optimiser=bert, got {name}")
+        if name in ("train", "validation") and "path" in values:
+            raise ValueError(f"--{name} names the file, not --set {name}.path")
+    if "validation" in changes and not validation:
+        raise ValueError("--set validation... is of the file of --validation, which is not given")
 
 
 def _resume(folder: Path, settings: list[str]) -> None:

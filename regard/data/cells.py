@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from regard.data.rows import Unusable, text_of
+from regard.data.sources import advised
 
 WHOLE = 1 << 53  # whole numbers up to here are floats without loss
 
@@ -83,5 +84,7 @@ def answer_of(label: str | float, options: Sequence[str], first: int) -> int | s
     number = float(label) - first
     if number.is_integer() and 0 <= number < len(options):
         return int(number)
-    hint = "; if labels count from 1, set first_option=1" if first == 0 and number == len(options) else ""
+    hint = (
+        f"; if labels count from 1, set {advised('first_option', 1)}" if first == 0 and number == len(options) else ""
+    )
     return f"answer {label} is none of {len(options)} options, which count from {first}{hint}"

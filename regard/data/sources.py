@@ -2,7 +2,9 @@
 
 import dataclasses
 import hashlib
+import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +57,12 @@ def suffix_of(path: str) -> str:
     """The last suffix of a path which is not that of a compressed file, in lower case."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes if suffix.lower() not in COMPRESSED]
     return suffixes[-1] if suffixes else ""
+
+
+def advised(key: str, value: str | int | list[str]) -> str:
+    """How a field of a source is set, for errors: in Python, and by `regard finetune` in a shell."""
+    written = shlex.quote(value if isinstance(value, str) and value.isprintable() else json.dumps(value))
+    return f"{key}={value!r} (of `regard finetune`: --set train.{key}={written} or validation.{key}={written})"
 
 
 def fingerprint_of(about: Sequence[object], files: Iterable[Path]) -> str:

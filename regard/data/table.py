@@ -18,9 +18,10 @@ from regard.data.delimited import has_quotes, table_rows
 from regard.data.examples import Choices, Example
 from regard.data.records import RECORDS, Row, entry, named_rows
 from regard.data.rows import Skipped, Unusable, text_of, usable
-from regard.data.sources import Source, suffix_of
+from regard.data.sources import Source, advised, suffix_of
 
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+TAB = "\t"
+SEPARATORS = {".csv": ",", ".tsv": TAB, ".tab": TAB}
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Table(Source):
         if not self.kind:
             raise ValueError(
                 f"{self.path} must end in {', '.join([*SEPARATORS, *RECORDS])}, or separator must say what stands "
-                "between its columns"
+                f"between its columns, such as {advised('separator', ';')}"
             )
         if self.kind != "hub" and (self.subset or self.split != "train"):
             raise ValueError(f"{self.path} is a file; subset and split are of hub data")
@@ -80,7 +81,8 @@ class Table(Source):
                 if getattr(self, name):
                     raise ValueError(f"{self.path} is no table of plain text, which alone has {name}")
         if self.separator and (len(self.separator) != 1 or self.separator in '"\r\n'):
-            raise ValueError(f"separator must be one sign, no quote and no line end, got {self.separator!r}")
+            hint = f"; a tab is {advised('separator', TAB)}" if self.separator == "\\t" else ""
+            raise ValueError(f"separator must be one sign, no quote and no line end, got {self.separator!r}{hint}")
         if self.quotes not in ("", "yes", "no"):
             raise ValueError(f"quotes must be yes or no, or empty to be found, got {self.quotes!r}")
 
@@ -137,7 +139,7 @@ class Table(Source):
     def _plain(self, labelled: bool) -> tuple[Columns, Iterator[Row]]:
         """Rows of plain text, cell by cell."""
         path, separator = Path(self.path), self.separator or SEPARATORS[suffix_of(self.path)]
-        quotes = self.quotes == "yes" or (not self.quotes and (separator != "\t" or has_quotes(path, separator)))
+        quotes = self.quotes == "yes" or (not self.quotes and (separator != TAB or has_quotes(path, separator)))
         rows = table_rows(path, separator, quotes=quotes)
         number, head = next(rows, (1, None))
         if head is None:
@@ -161,7 +163,9 @@ class Table(Source):
                 elif len(row) != len(names):
                     what = f"the row has {len(row)} columns, the table has {len(names)}"
                     if not self.quotes and not quotes and any(cell.startswith('"') for cell in row):
-                        what += "; its quotes are taken for letters, and quotes='yes' takes them for those of cells"
+                        what += (
+                            f"; its quotes are taken for letters; for those of cells, set {advised('quotes', 'yes')}"
+                        )
                     yield self.path, number, Unusable("of another width", f"{path}:{number}", what)
                 else:
                     yield self.path, number, [row[place] for place in places]
@@ -186,11 +190,11 @@ class Table(Source):
     def _columns(self, names: list[str], labelled: bool) -> Columns:
         """Which of the columns of these names hold what."""
         where = f"{self.path}: there is {', '.join(names)}"
-        if len(names) == 1 and self.kind == "plain":
-            signs = [sign for sign in ",;\t|" if sign in names[0]]
-            where += f"; is separator={signs[0]!r} missing?" if signs else ""
-        if self.kind == "plain" and not self.columns:
-            where += "; if these are no names, give the columns' names as columns"
+        signs = [sign for sign in ",;\t|" if sign in names[0]] if len(names) == 1 and self.kind == "plain" else []
+        if signs:
+            where += f"; is {advised('separator', signs[0])} missing?"
+        elif self.kind == "plain" and not self.columns and not self.text:
+            where += f"; if these are no names, give them, such as {advised('columns', ['text', 'label'])}"
         asked = Columns(tuple(name for name in (self.text, self.pair) if name), self.options, self.label)
         return found_columns(names, asked, where, labelled=labelled, are_nested=self.kind != "plain")
 

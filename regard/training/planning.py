@@ -21,7 +21,7 @@ from regard.models.directory import read_config
 from regard.models.heads import HEADS
 from regard.reading.preparing import SPANS
 from regard.storage.configuration import configured
-from regard.storage.names import require
+from regard.storage.names import did_you_mean, require
 from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningPlan, FineTuningText, heads_of, tokenizer_for
 from regard.training.run import Run, build_run
@@ -83,7 +83,9 @@ class Wishes:
         return {"steps": steps, "warmup": round(steps * self.warmup), "validate_every": every, "save_every": every}
 
 
-def source_of(path: str, task: str, options: dict[str, Any]) -> LabelledSource:
+def source_of(
+    path: str, task: str, options: dict[str, Any], settings: dict[str, Any] | None = None, place: str = ""
+) -> LabelledSource:
     """Where examples are found.
 
     Args:
@@ -91,26 +93,30 @@ def source_of(path: str, task: str, options: dict[str, Any]) -> LabelledSource:
         task: which says what they are; without, .json holds questions, .conll and the like words with tags, and all
             else is a table.
         options: fields of the source; empty ones are not given.
+        settings: further fields of it, as a user writes them, which come before the options.
+        place: where the settings stand, for errors.
 
     Raises:
-        ValueError: if an option is not of that kind of file.
+        ValueError: if an option is not of that kind of file, or a setting is unknown or of another type.
     """
     given = {name: value for name, value in options.items() if value}
+    kind: Any = Table
     if task in SPANS or (not task and suffix_of(path) == ".json"):
-        return _made(SquadFile, path, given)
-    if task == "tagging" or (not task and suffix_of(path) in TAGGED):
+        kind = SquadFile
+    elif task == "tagging" or (not task and suffix_of(path) in TAGGED):
+        kind = TaggedText
         names = {"text": "words", "label": "tags"}
-        return _made(TaggedText, path, {names.get(name, name): value for name, value in given.items()})
-    return _made(Table, path, given)
-
-
-def _made(kind: Any, path: str, options: dict[str, Any]) -> Any:
-    """A source of this kind."""
-    known = {field.name for field in dataclasses.fields(kind)}
-    if wrong := sorted(options.keys() - known):
+        given = {names.get(name, name): value for name, value in given.items()}
+    known = [field.name for field in dataclasses.fields(kind) if field.name != "path"]
+    if wrong := sorted(given.keys() - set(known)):
         hint = "; a table of JSON has an object a line, and ends in .jsonl" if kind is SquadFile else ""
         raise ValueError(f"{path} is read as {KINDS[kind]}, which has no {', '.join(wrong)}{hint}")
-    return kind(path, **options)
+    if not settings:
+        return kind(path, **given)
+    if strange := next((key for key in settings if key not in known), None):
+        hint = did_you_mean(strange, known)
+        raise ValueError(f"{place}: unknown key {strange!r}{hint}; of {KINDS[kind]} the keys are {', '.join(known)}")
+    return configured(kind, {"path": path, **given, **settings}, place)
 
 
 def plan_finetuning(
@@ -181,9 +187,14 @@ def carried(source: object, path: str) -> dict[str, Any]:
     values = {name: getattr(source, name) for name in COLUMNS if hasattr(source, name)}
     if isinstance(source, TaggedText) and (source.kind == "plain") != (Source(path).kind == "plain"):
         values = {}  # numbers of columns, and names
-    if isinstance(source, Table) and source.kind == "plain" and suffix_of(source.path) == suffix_of(path):
-        values |= {name: getattr(source, name) for name in WRITTEN}
-    return {name: value for name, value in values.items() if value}
+    return {name: value for name, value in values.items() if value} | written_as(source, path)
+
+
+def written_as(source: object, path: str) -> dict[str, Any]:
+    """How a file is written which has the suffix of a source: that is taken to be as of the source."""
+    if not isinstance(source, Table) or source.kind != "plain" or suffix_of(source.path) != suffix_of(path):
+        return {}
+    return {name: getattr(source, name) for name in WRITTEN if getattr(source, name)}
 
 
 def _with_columns(source: LabelledSource) -> LabelledSource:

@@ -1,6 +1,8 @@
 """The commands of encoders as a user meets them."""
 
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
@@ -80,7 +82,7 @@ def test_a_run_is_not_begun_twice_and_goes_on(reviews, bert):
         (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--task", "regression"], "'neg' is no number"),
         (
             ["--model", "{bert}", "--train", "{csv}", "--out", "y", "--set", "model.depth=3"],
-            "changes plan or text here",
+            "--set changes plan, text, train or validation here, as plan.optimiser=bert, got model",
         ),
         (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--longest", "99"], "exceeds the 64 positions"),
         (
@@ -107,6 +109,68 @@ def test_mistakes_of_finetuning_are_named(tmp_path, monkeypatch, bert, reviews, 
     assert isinstance(result.exception, ValueError | FileNotFoundError)
     assert message in str(result.exception)
     assert not (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["train.seperator=;"],
+            "--set train: unknown key 'seperator'; did you mean 'separator'?; of a table the keys are",
+        ),
+        (["train.count=few"], "--set train: count must be of type int, got 'few'"),
+        (["train.separator=::"], "--set train: separator must be one sign"),
+        (["train.path=x.csv"], "--train names the file, not --set train.path"),
+        (["train=3"], "--set changes plan, text, train or validation here, as plan.optimiser=bert, got train"),
+        (["validation.count=3"], "--set validation... is of the file of --validation, which is not given"),
+        (["train.first_option=-1"], "--set train: first_option must not be negative"),
+    ],
+)
+def test_wrong_settings_of_the_files_are_named(tmp_path, bert, reviews, settings, message):
+    given = [part for setting in settings for part in ("--set", setting)]
+    refused = run("finetune", "--model", bert, "--train", reviews / "train.csv", "--out", tmp_path / "run", *given)
+    assert str(refused.exception).startswith(message)
+
+
+def follow_advice(message: str) -> list[str]:
+    """What an error says is to be added for the training file, as a shell reads it."""
+    return shlex.split(re.search(r"--set train\.\w+=(?:'[^']*'|\S+)", message)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "text;label\n{}"),
+        ("a.csv", "text\tlabel\n{}"),
+        ("a.csv", "{}"),
+        ("a.txt", "text;label\n{}"),
+        ("a.tsv", 'text\tlabel\n"the film\nwas good"\tpos\nthe "film" was\tneg\n{}'),
+        ("a.csv", "text,option1,option2,answer\n{}"),
+    ],
+)
+def test_a_file_which_is_written_otherwise_is_read_as_the_error_advises(tmp_path, bert, name, content):
+    rows = [[f"{n} film was {word}", label] for n in range(10) for word, label in (("good", "pos"), ("dull", "neg"))]
+    if "option1" in content:
+        rows = [[f"the {n} film", "good", "bad", str(2 - n % 2)] for n in range(20)]
+    sign = "\t" if "\t" in content else ";" if ";" in content else ","
+    (tmp_path / name).write_text(content.format("".join(sign.join(row) + "\n" for row in rows)))
+    command = ["finetune", "--model", bert, "--train", tmp_path / name, "--out", tmp_path / "run", *QUICK]
+    command += ["--set", "plan.steps=1"]
+    refused = run(*command)
+    assert isinstance(refused.exception, ValueError), refused.output
+    if (tmp_path / name).suffix == ".tsv":  # one of its rows has wrong quotes, whatever they are taken for
+        command += ["--skip"]
+    advice = follow_advice(str(refused.exception))
+    result = run(*command, *advice)
+    assert result.exit_code == 0, (result.output, result.exception)
+    again = run("evaluate", tmp_path / "run", tmp_path / name, *(["--skip"] * ("--skip" in command)))
+    assert again.exit_code == 0, again.exception  # it is written as the run's
+    # and so is a file to validate on, of the same suffix
+    (tmp_path / f"other{name}").write_bytes((tmp_path / name).read_bytes())
+    command[command.index("--out") + 1] = tmp_path / "second"
+    result = run(*command, *advice, "--validation", tmp_path / f"other{name}", "--set", "validation.count=6")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert read_run(tmp_path / "second" / "run.toml").validation.count == 6
 
 
 def test_an_input_is_no_longer_than_the_model_reads(tmp_path, bert, reviews):

@@ -53,8 +53,8 @@ def test_what_was_found_can_be_said():
             "text,kind",
             "the column of the label has none of the usual names, so label must name it; .* there is text, kind",
         ),
-        ("text;label", r"there is text;label; is separator=';' missing\?"),
-        ("nice film,1", "if these are no names, give the columns' names as columns"),
+        ("text;label", r"there is text;label; is separator=';' \(.*--set train\.separator=';' or .*\) missing\?"),
+        ("nice film,1", r"if these are no names, give them, such as columns=\['text', 'label'\]"),
         ("premise,choice1,choice2,question,label", "may be premise or question"),
     ],
 )

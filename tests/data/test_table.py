@@ -184,7 +184,7 @@ def test_unpaired_quotes_of_tsv_are_letters_unless_said_otherwise(write):
     assert said(Table(write("b.csv", 'text,label\n"a",1\n'), quotes="no")) == [('"a"', "1")]
     broken = write("c.tsv", 'text\tlabel\n"a\nb"\t1\n"x" y\t2\n')
     with pytest.raises(
-        ValueError, match=r"c\.tsv:2: the row has 1 columns.*quotes='yes' takes them for those of cells"
+        ValueError, match=r"c\.tsv:2: the row has 1 columns.*letters; for those of cells, set quotes='yes'"
     ):
         said(Table(broken))
 
@@ -355,6 +355,7 @@ def test_hub_data_are_streamed_with_the_names_of_their_classes(write, tmp_path, 
         ({"path": "a.parquet", "quotes": "no"}, "no table of plain text, which alone has quotes"),
         ({"path": "a.csv", "separator": "::"}, "separator must be one sign"),
         ({"path": "a.csv", "separator": '"'}, "separator must be one sign"),
+        ({"path": "a.csv", "separator": "\\t"}, "a tab is separator="),
         ({"path": "a.csv", "quotes": "maybe"}, "quotes must be yes or no"),
         ({"path": "a.csv", "pair": "b"}, "pair needs text"),
         ({"path": "a.csv", "options": ("b", "c")}, "options needs text"),
