@@ -6,10 +6,24 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Beams, Device, LengthPenalty, Skip, given_among
+from regard.cli.options import (
+    AsJson,
+    Beams,
+    Device,
+    LabelColumn,
+    LengthPenalty,
+    OptionColumns,
+    PairColumn,
+    Skip,
+    TextColumn,
+    columns_of,
+    given_among,
+    require_file,
+)
 
 OF_PAIRS = ("source", "target", "beams", "length_penalty", "lengths", "output")  # options of encoder-decoders alone
-OF_EXAMPLES = ("text", "pair", "label", "options", "skip")  # of encoders alone
+COLUMNS = ("text", "pair", "label", "options")  # of a file of labelled examples
+OF_EXAMPLES = (*COLUMNS, "skip")  # of encoders alone
 
 
 def register(app: typer.Typer) -> None:
@@ -28,10 +42,10 @@ def evaluate(
     length_penalty: LengthPenalty = None,
     lengths: Annotated[Path | None, typer.Option(help="Draw BLEU by source length: a .png or .svg file.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write the translations here (of one model).")] = None,
-    text: Annotated[str, typer.Option(help="Of labelled examples: column of the text.")] = "",
-    pair: Annotated[str, typer.Option(help="Column of the second text.")] = "",
-    label: Annotated[str, typer.Option(help="Column of the label.")] = "",
-    options: Annotated[list[str] | None, typer.Option("--option", help="Column of an option; several times.")] = None,
+    text: TextColumn = "",
+    pair: PairColumn = "",
+    label: LabelColumn = "",
+    options: OptionColumns = None,
     skip: Skip = False,
     as_json: AsJson = False,
     device: Device = "cpu",
@@ -64,8 +78,9 @@ def evaluate(
 
         if strange := given_among(context, *OF_PAIRS):
             raise ValueError(f"of encoder-decoders, not of encoders: {', '.join(strange)}")
-        columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
-        assess_readers(folders, str(files[0]) if files else "", columns, skip=skip, as_json=as_json, device=device)
+        file, columns = str(files[0]) if files else "", columns_of(text, pair, label, options)
+        require_file(context, file, *COLUMNS)
+        assess_readers(folders, file, columns, skip=skip, as_json=as_json, device=device)
         return
     for folder in folders:
         require_reading(folder, "pairs")

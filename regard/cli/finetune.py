@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import InBfloat16, Skip, given
+from regard.cli.options import InBfloat16, LabelColumn, OptionColumns, PairColumn, Skip, columns_of, given
 
 REPORT = "report.html"
 
@@ -22,9 +22,9 @@ def finetune(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; becomes a model directory.")] = None,
     validation: Annotated[str, typer.Option(help="Examples to validate on; without, a tenth of the others.")] = "",
     text: Annotated[str, typer.Option(help="Column of the text; found by its usual names without.")] = "",
-    pair: Annotated[str, typer.Option(help="Column of the second text.")] = "",
-    label: Annotated[str, typer.Option(help="Column of the label.")] = "",
-    options: Annotated[list[str] | None, typer.Option("--option", help="Column of an option; several times.")] = None,
+    pair: PairColumn = "",
+    label: LabelColumn = "",
+    options: OptionColumns = None,
     task: Annotated[
         str, typer.Option(help="classification, regression, choice, tagging, (conditional-)span; found without.")
     ] = "",
@@ -94,7 +94,7 @@ def finetune(
         plan=plan | dict(changes.get("plan", {})),
         both_orders=both_orders,
     )
-    columns = {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
+    columns = columns_of(text, pair, label, options)
     source, other = source_of(train, task, columns, changes.get("train"), "--set train"), None
     if validation:
         alike = {**columns, **written_as(source, validation)}

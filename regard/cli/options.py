@@ -37,6 +37,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(callback=_at_hand, help="cpu, cuda, cuda:1, ...")]
 InBfloat16 = Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")]  # of training
 Skip = Annotated[bool, typer.Option("--skip", help="Count and pass over what cannot be used.")]
+TextColumn = Annotated[str, typer.Option("--text", help="Of labelled examples: column of the text.")]
+PairColumn = Annotated[str, typer.Option("--pair", help="Column of the second text.")]
+LabelColumn = Annotated[str, typer.Option("--label", help="Column of the label.")]
+OptionColumns = Annotated[list[str] | None, typer.Option("--option", help="Column of an option; several times.")]
 Beams = Annotated[int, typer.Option(min=1, help="Open hypotheses; 1 is greedy.")]
 LengthPenalty = Annotated[
     float | None, typer.Option(help="Alpha of Wu et al. 2016, equation 14; without, what was tuned, or 0.6.")
@@ -63,6 +67,21 @@ def given(context: typer.Context, *apart: str) -> list[str]:
 def given_among(context: typer.Context, *names: str) -> list[str]:
     """Those of some options which stand on the command line; they are called by their parameters."""
     return given(context, *(str(one.name) for one in context.command.params if one.name not in names))
+
+
+def columns_of(text: str, pair: str, label: str, options: list[str] | None) -> dict[str, str | tuple[str, ...]]:
+    """The columns of labelled examples, by their names in `Table`; those which are empty are not given."""
+    return {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
+
+
+def require_file(context: typer.Context, file: str, *names: str) -> None:
+    """Refuse options which say how a file is read where none is given; they are called by their parameters.
+
+    Raises:
+        ValueError: names them.
+    """
+    if not file and (strange := given_among(context, *names)):
+        raise ValueError(f"{', '.join(strange)}: of a file of labelled examples, which is not given")
 
 
 def round_as_asked(model: Rounding, int8: bool, bfloat16: bool) -> None:

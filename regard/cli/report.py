@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Device
+from regard.cli.options import (
+    Device,
+    LabelColumn,
+    OptionColumns,
+    PairColumn,
+    Skip,
+    TextColumn,
+    columns_of,
+    require_file,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -14,9 +23,15 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run of `regard finetune`.")],
     file: Annotated[str, typer.Argument(help="Labelled examples; without, those the run was validated on.")] = "",
     out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    text: TextColumn = "",
+    pair: PairColumn = "",
+    label: LabelColumn = "",
+    options: OptionColumns = None,
+    skip: Skip = False,
     worst: Annotated[int, typer.Option(help="Examples which are listed, those with the largest loss.")] = 200,
     device: Device = "cpu",
 ) -> None:
@@ -30,9 +45,13 @@ def report(
       regard report runs/reviews
 
       regard report runs/reviews test.csv --out test-report.html
+
+      regard report runs/reviews others.csv --text body --label stars
     """
     if out.suffix != ".html":
         raise ValueError(f"{out} must end in .html")
+    require_file(context, file, "text", "pair", "label", "options", "skip")
     from regard.cli.reporting import report_run
 
-    typer.echo(str(report_run(folder, out, file, worst=worst, device=device)))
+    columns = columns_of(text, pair, label, options)
+    typer.echo(str(report_run(folder, out, file, columns, skip=skip, worst=worst, device=device)))

@@ -32,7 +32,14 @@ PICTURES = 10  # examples whose attention is kept
 
 
 def report_run(
-    folder: str | Path, out: str | Path, file: str = "", *, worst: int = 200, device: torch.device | str = "cpu"
+    folder: str | Path,
+    out: str | Path,
+    file: str = "",
+    columns: Mapping[str, Any] | None = None,
+    *,
+    skip: bool = False,
+    worst: int = 200,
+    device: torch.device | str = "cpu",
 ) -> Path:
     """Write the report of a run.
 
@@ -40,6 +47,8 @@ def report_run(
         folder: of a run of fine-tuning.
         out: an HTML file.
         file: labelled examples; without, those on which the run was validated.
+        columns: of the file, each where it is not that of the run, by their names in `Table`.
+        skip: whether what cannot be used in the file is counted and passed over; it is where the run does so.
         worst: examples which are listed, at most.
         device: where the model computes.
 
@@ -53,8 +62,8 @@ def report_run(
     run = _run(folder)
     reader, stride = Reader.load(folder).to(device), stride_of(run)
     if file:
-        skipped = SkippedExamples() if run.text.skip else None
-        items, where = labelled_in(file, reader.head, reader.labels, run, skipped=skipped), file
+        skipped = SkippedExamples() if skip or run.text.skip else None
+        items, where = labelled_in(file, reader.head, reader.labels, run, columns, skipped), file
         where += f"; {skipped}" if skipped else ""
     else:
         items, where = validated_in(run)

@@ -72,7 +72,8 @@ class Table(Source):
         if not self.kind:
             raise ValueError(
                 f"{self.path} must end in {', '.join([*SEPARATORS, *RECORDS])}, or separator must say what stands "
-                f"between its columns, such as {advised('separator', ';')}"
+                f"between its columns, such as {advised('separator', ';')}; words with tags (CoNLL) are "
+                "no table, and with another suffix than .conll are read where the task is said, with --task tagging"
             )
         if self.kind != "hub" and (self.subset or self.split != "train"):
             raise ValueError(f"{self.path} is a file; subset and split are of hub data")

@@ -19,11 +19,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from regard.data.columns import TEXTS
 from regard.data.examples import TaggedWords
 from regard.data.lines import lines_of
 from regard.data.records import entry, named_rows
 from regard.data.rows import Skipped, Unusable, text_of, usable
-from regard.data.sources import Source, suffix_of
+from regard.data.sources import Source, located, suffix_of
 from regard.storage.names import did_you_mean
 
 LONGEST = 10_000  # words; a file without empty lines is found out before it fills the memory
@@ -138,6 +139,26 @@ class TaggedText(Source):
                 )
             columns += found
         return columns
+
+
+def has_tags(path: str, words: str = "", tags: str = "") -> bool:
+    """Whether the first row of a file of records has a list of words and one of tags.
+
+    Args:
+        path: of the file; where it is none which is there, it has none.
+        words: the column; without, one of its usual names, and then there is no column with a usual name of texts.
+        tags: the column; without, one of its usual names.
+    """
+    path = located(Source(path)).path
+    if Source(path).kind != "records" or not Path(path).is_file():
+        return False
+    names, rows = named_rows(path, "", "train")
+    if not words and any(name.lower() in TEXTS for name in names):
+        return False
+    columns = [words or next((name for name in names if name.lower() in WORDS), "")]
+    columns += [tags or next((name for name in names if name.lower() in TAGS), "")]
+    first = next((row for _, _, row in rows(columns) if not isinstance(row, Unusable)), None)
+    return all(column and isinstance(entry(first, column, path), list) for column in columns)
 
 
 def _cells(line: str, has_tabs: bool) -> list[str]:

@@ -15,7 +15,7 @@ from regard.data.sources import Source, located, suffix_of
 from regard.data.splits import leak, split
 from regard.data.squad_windows import SkippedQuestions, all_windows
 from regard.data.table import Table
-from regard.data.tagged import TaggedText
+from regard.data.tagged import TaggedText, has_tags
 from regard.models import MODELS
 from regard.models.directory import read_config
 from regard.models.heads import HEADS
@@ -90,8 +90,8 @@ def source_of(
 
     Args:
         path: a file, or hub data.
-        task: which says what they are; without, .json holds questions, .conll and the like words with tags, and all
-            else is a table.
+        task: which says what they are; without, .json holds questions, .conll and the like words with tags, as do
+            rows with lists of both, and all else is a table.
         options: fields of the source; empty ones are not given.
         settings: further fields of it, as a user writes them, which come before the options.
         place: where the settings stand, for errors.
@@ -103,7 +103,7 @@ def source_of(
     kind: Any = Table
     if task in SPANS or (not task and suffix_of(path) == ".json"):
         kind = SquadFile
-    elif task == "tagging" or (not task and suffix_of(path) in TAGGED):
+    elif task == "tagging" or (not task and (suffix_of(path) in TAGGED or _has_tags(path, given, settings or {}))):
         kind = TaggedText
         names = {"text": "words", "label": "tags"}
         given = {names.get(name, name): value for name, value in given.items()}
@@ -117,6 +117,13 @@ def source_of(
         hint = did_you_mean(strange, known)
         raise ValueError(f"{place}: unknown key {strange!r}{hint}; of {KINDS[kind]} the keys are {', '.join(known)}")
     return configured(kind, {"path": path, **given, **settings}, place)
+
+
+def _has_tags(path: str, given: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether a file holds words with tags in the columns of text and label, or in others of usual names."""
+    if Source(path).kind != "records" or not given.keys() <= {"text", "label"}:
+        return False
+    return has_tags(path, settings.get("words", given.get("text", "")), settings.get("tags", given.get("label", "")))
 
 
 def plan_finetuning(

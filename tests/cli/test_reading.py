@@ -77,6 +77,7 @@ def test_a_run_is_not_begun_twice_and_goes_on(reviews, bert):
         (["--model", "minilmm", "--train", "x.csv", "--out", "y"], "did you mean 'minilm'"),
         (["--model", "{bert}", "--train", "x.csv", "--out", "y"], "no file x.csv"),
         (["--model", "{bert}", "--train", "x.txt", "--out", "y"], "x.txt must end in"),
+        (["--model", "{bert}", "--train", "x.txt", "--out", "y"], "(CoNLL) are no table, and with another suffix"),
         (["--train", "x.csv", "--out", "y"], "say what is tuned"),
         (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--label", "stars"], "stars"),
         (["--model", "{bert}", "--train", "{csv}", "--out", "y", "--task", "regression"], "'neg' is no number"),
@@ -233,6 +234,48 @@ def test_columns_which_were_found_are_those_of_other_files(tmp_path, reviews):
     assert str(refused.exception).startswith("no column 'text' in")
     given = ("--text", "review", "--label", "stars")
     assert '"accuracy": 1.0' in run("evaluate", reviews / "run", tmp_path / "b.csv", "--json", *given).stdout
+
+
+@pytest.mark.parametrize(
+    ("names", "given"),
+    [(("words", "tags"), ()), (("tokens", "ner_tags"), ()), (("w", "t"), ("--text", "w", "--label", "t"))],
+)
+def test_lists_of_words_and_tags_are_found_to_be_tagging(tmp_path, bert, names, given):
+    rows = [dict(zip(names, (["the", word], ["O", tag]), strict=True)) for word, tag in (("film", "A"), ("day", "B"))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 9))
+    command = ("finetune", "--model", bert, "--train", tmp_path / "a.jsonl", "--validation", tmp_path / "b.jsonl")
+    (tmp_path / "b.jsonl").write_bytes((tmp_path / "a.jsonl").read_bytes())
+    result = run(*command, "--out", tmp_path / "run", "--set", "plan.steps=1", *QUICK, *given)
+    assert result.exit_code == 0, result.exception
+    assert "the words have 3 tags, A, B and O: tagging" in result.output
+    assert run("evaluate", tmp_path / "run", tmp_path / "b.jsonl").exit_code == 0
+
+
+def test_a_table_with_lists_beside_its_texts_stays_a_table(tmp_path, bert):
+    rows = [{"text": f"the {n} film", "label": n % 2, "tokens": ["a"], "tags": ["b"]} for n in range(20)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ("finetune", "--model", bert, "--train", tmp_path / "a.jsonl", "--out", tmp_path / "run")
+    result = run(*command, "--set", "plan.steps=1", *QUICK)
+    assert "label has 2 values, 0 and 1: classification" in result.output
+
+
+def test_a_report_reads_a_file_by_columns_which_are_given(tmp_path, reviews):
+    (tmp_path / "a.csv").write_text("body,stars\ngood film,pos\n,neg\n")
+    command = ("report", reviews / "run", tmp_path / "a.csv", "--out", tmp_path / "r.html")
+    assert "no column 'text'" in str(run(*command).exception)
+    given = ("--text", "body", "--label", "stars")
+    assert f"{tmp_path / 'a.csv'}:3: column 'body' is empty" in str(run(*command, *given).exception)
+    assert run(*command, *given, "--skip").exit_code == 0
+    assert "skipped 1 example: 1 with an empty text" in (tmp_path / "r.html").read_text()
+
+
+def test_columns_without_a_file_are_refused(reviews):
+    for name, given in (("evaluate", ("--text", "body")), ("report", ("--text", "body", "--skip"))):
+        refused = run(name, reviews / "run", *given)
+        wanted = (
+            f"{', '.join(one for one in given if one[0] == '-')}: of a file of labelled examples, which is not given"
+        )
+        assert str(refused.exception) == wanted
 
 
 def test_pairs_and_single_texts_are_not_taken_for_each_other(tmp_path, bert, reviews):
