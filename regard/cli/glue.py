@@ -106,6 +106,9 @@ def _trained(
     run, said = plan_finetuning(folder, f"{task}-{plan['seed']}", parts[0], parts[1], wishes)
     if (place / RUN_FILE).is_file():
         there = read_run(place / RUN_FILE)
+        first, asked = str(there.model["from"]), str(run.model["from"])
+        if Path(first).resolve() != Path(asked).resolve():  # one model may be named in two ways
+            raise ValueError(f"{place} holds a run of the model {first}, not of {asked}; choose another --out")
         others = [name for name in differences(there, run) if name.startswith(("model.", "text.", "plan."))]
         if others := [name for name in others if name != "model.from"]:
             raise ValueError(f"{place} holds a run with another {', '.join(others)}; choose another --out")

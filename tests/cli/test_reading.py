@@ -526,6 +526,17 @@ def test_glue_prints_its_table_over_seeds_and_runs_nothing_twice(tmp_path, bert)
     assert "plan.steps" in str(longer.exception)
 
 
+def test_glue_does_not_take_the_scores_of_one_model_for_those_of_another(tmp_path, bert):
+    write_glue(tmp_path / "glue", "SST-2", 40)
+    command = ["glue", "--data", tmp_path / "glue", "--out", tmp_path / "runs", "--settings", "bert", "--epochs", 1]
+    assert run(*command, "--model", bert, "--longest", 16).exit_code == 0
+    other = run(*command, "--model", save_reader(tmp_path / "other"), "--longest", 16)
+    wanted = f"holds a run of the model {bert}, not of {tmp_path / 'other'}; choose another --out"
+    assert wanted in str(other.exception)
+    same = run(*command, "--model", bert / ".." / bert.name, "--longest", 16)
+    assert same.exit_code == 0, same.exception
+
+
 def test_a_submission_which_cannot_be_is_refused_before_anything_is_trained(tmp_path, bert):
     write_glue(tmp_path / "glue", "SST-2", 100)
     command = ["glue", "--data", tmp_path / "glue", "--model", bert, "--out", tmp_path / "runs", "--settings", "bert"]
