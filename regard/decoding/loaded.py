@@ -1,6 +1,6 @@
 """What is the same of every model which is there to be used, with its tokenizers: a translator, a writer, a reader."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Self
 
 import torch
@@ -8,6 +8,16 @@ from torch import nn
 
 from regard.attention.record import Attention
 from regard.layers.rounded import is_rounded, round_weights
+
+
+def require_list(texts: Iterable[object], what: str) -> None:
+    """Refuse one text where several are read: its letters would be taken for them.
+
+    Raises:
+        ValueError: if it is a text; `what` are the texts called.
+    """
+    if isinstance(texts, str):
+        raise ValueError(f"{what} are a list, as ['A fine film.']; got one text, {texts[:40]!r}")
 
 
 class Loaded:

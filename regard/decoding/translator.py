@@ -14,7 +14,7 @@ from torch import Tensor
 from regard.attention.packing import Packed
 from regard.attention.record import attentions
 from regard.decoding.beam import Entering, Hypothesis, Ranking, Step, beam_search
-from regard.decoding.loaded import Loaded
+from regard.decoding.loaded import Loaded, require_list
 from regard.decoding.threads import side_by_side
 from regard.layers.attention import AdditiveAttention, SourceAttention
 from regard.layers.dropout import without_dropout
@@ -113,6 +113,7 @@ class Translator(Loaded):
             alignments: keep what each output piece attended to; for multi-head attention the mean over the heads of
                 the last layer.
         """
+        require_list(sentences, "sentences")
         if not 1 <= best <= beams:
             raise ValueError(f"best must lie between 1 and beams={beams}, got {best}")
         ids = [[*ids, self.source.end] for ids in self.source.encode_batch(list(sentences))]
@@ -168,6 +169,7 @@ class Translator(Loaded):
         Raises:
             ValueError: if `at_once` is not positive.
         """
+        require_list(lines, "lines")
         if at_once < 1:
             raise ValueError(f"at_once must be 1 or more, got {at_once}")
         lines = iter(lines)
@@ -176,6 +178,8 @@ class Translator(Loaded):
 
     def score(self, sources: Sequence[str], targets: Sequence[str], *, batch: int = 8192) -> list[float]:
         """The log-probability of each target given its source, in nats, the end token included."""
+        for texts, what in ((sources, "sources"), (targets, "targets")):
+            require_list(texts, what)
         if len(sources) != len(targets):
             raise ValueError(f"there are {len(sources)} sources, but {len(targets)} targets")
         lengths = [len(source) + len(target) for source, target in zip(sources, targets, strict=True)]
@@ -193,6 +197,7 @@ class Translator(Loaded):
 
     def counts(self, targets: Sequence[str]) -> list[int]:
         """How many tokens each target has, the end token included."""
+        require_list(targets, "targets")
         return [len(ids) + 1 for ids in self.target.encode_batch(list(targets))]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regard.attention.packing import Packed
 from regard.decoding.beam import Entering, Ranking, beam_search
-from regard.decoding.loaded import Loaded
+from regard.decoding.loaded import Loaded, require_list
 from regard.decoding.sample import Sampling
 from regard.layers.dropout import without_dropout
 from regard.layers.state import Hypotheses
@@ -112,6 +112,7 @@ class Writer(Loaded):
         Raises:
             ValueError: if an option is out of its range, or a prompt and its tokens do not fit into the context.
         """
+        require_list(prompts, "prompts")
         prompts = list(prompts)
         if isinstance(stop, str) or any(not text for text in stop):
             raise ValueError(f"stop must be a list of texts, none of them empty, got {stop!r}")
@@ -233,6 +234,7 @@ class Writer(Loaded):
         Raises:
             ValueError: if a text does not fit into the context, or has nothing to predict.
         """
+        require_list(texts, "texts")
         end = [self.tokenizer.end] if self.tokenizer.has_end else []
         ids = [[*end, *own, *end] for own in self.tokenizer.encode_batch(list(texts))]
         for number, own in enumerate(ids, 1):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regard.attention.packing import Packed
 from regard.data.inputs import Examples, Inputs, Integers, frame_texts
-from regard.decoding.loaded import Loaded
+from regard.decoding.loaded import Loaded, require_list
 from regard.decoding.threads import side_by_side
 from regard.layers.dropout import without_dropout
 from regard.models.directory import model_folder, require_reading
@@ -109,8 +109,13 @@ class PackedReader(Loaded):
             raise ValueError(f"this model {there}, and cannot {use}: that needs one for {wanted}")
 
     def frame(self, texts: Texts, longest: int | None = None) -> tuple[Inputs, int]:
-        """Texts and pairs as inputs, and how many had to be cut to `longest` tokens."""
-        parts = [(text,) if isinstance(text, str) else text for text in texts]
+        """Texts and pairs as inputs, and how many had to be cut to `longest` tokens.
+
+        Raises:
+            ValueError: if one of them is neither a text nor a pair of texts.
+        """
+        require_list(texts, "texts")
+        parts = [_parts(text, number) for number, text in enumerate(texts)]
         most = min(self.longest, longest or self.longest)
         return frame_texts(parts, self.tokenizer, self.framing, most, both_orders=self.both_orders)
 
@@ -174,6 +179,15 @@ class PackedReader(Loaded):
         for row, (first, last) in zip(rows, pairwise(examples.owners.tolist()), strict=True):
             found.append((examples.words[first:last].tolist(), row[places[first:last]]))
         return found
+
+
+def _parts(text: object, number: int) -> tuple[str, ...]:
+    """What an input is made of: a text, or both of a pair."""
+    parts = text if isinstance(text, tuple | list) else (text,)
+    texts = tuple(part for part in parts if isinstance(part, str))
+    if len(texts) != len(parts) or not 1 <= len(parts) <= 2:
+        raise ValueError(f"texts[{number}] must be a text or a pair of texts, got {text!r:.80}")
+    return texts
 
 
 def _batches(lengths: Integers, most: int, threads: int) -> Iterator[Integers]:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
+from regard.decoding.loaded import require_list
 from regard.decoding.spans import Ranked
 from regard.reading import answering, embedding, filling, predicting
 from regard.reading.embedding import Pooling, read_pooling
@@ -32,10 +33,12 @@ class Reader(PackedReader):
 
     def choose(self, text: str, options: Sequence[str]) -> Choice:
         """Which of the options goes with the text."""
+        require_list(options, "options")
         return predicting.choose(self, text, options)
 
     def tag(self, sentences: Sequence[str | Sequence[str]]) -> list[Tagged]:
         """The tag of each word of sentences; those which are not cut into words are cut as BERT cuts them."""
+        require_list(sentences, "sentences")
         return predicting.tag(self, [predicting.words_of(one) if isinstance(one, str) else one for one in sentences])
 
     def answer(self, question: str, context: str, *, stride: int = 128) -> Ranked:

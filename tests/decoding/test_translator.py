@@ -33,6 +33,21 @@ def translator(name: str, *, joint: bool | None = None, seed: int = 0) -> Transl
     return Translator(tiny(name, seed=seed, **sizes), source, target)
 
 
+def test_one_sentence_is_not_translated_letter_by_letter():
+    model = translator("transformer")
+    uses = (
+        model.translate,
+        model.search,
+        model.counts,
+        lambda text: next(model.stream(text)),
+        lambda text: model.score(text, ["x"] * len(text)),
+        lambda text: model.score(["a"] * len(text), text),
+    )
+    for use in uses:
+        with pytest.raises(ValueError, match=r"are a list, as \['A fine film\.'\]; got one text, 'a b c'"):
+            use("a b c")
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("name", TRANSLATING)
 def test_neither_order_nor_batches_change_a_translation(name, beams):

@@ -40,6 +40,12 @@ def test_greedy_writing_is_reading_anew_for_each_token(writer):
     assert found == [by_hand(writer, prompt, 12) for prompt in PROMPTS]
 
 
+def test_nothing_is_written_after_each_letter_of_one_prompt(writer):
+    for use in (writer.generate, writer.score, lambda text: next(writer.stream(text))):
+        with pytest.raises(ValueError, match=r"are a list, as \['A fine film\.'\]; got one text, 'abc'"):
+            use("abc")
+
+
 def test_what_is_drawn_for_a_prompt_does_not_depend_on_the_others(writer):
     together = writer.generate(PROMPTS, tokens=12, seed=[3, 1, 4, 1, 5, 9])
     alone = [

@@ -73,6 +73,21 @@ def test_no_text_gives_no_answer(reader):
     assert reader.embed([]).shape == (0, 32)
 
 
+def test_one_text_is_not_read_letter_by_letter(reader):
+    for use in (reader.predict, reader.embed, reader.tag):
+        with pytest.raises(ValueError, match=r"are a list, as \['A fine film\.'\]; got one text, 'good film'"):
+            use("good film")
+    with pytest.raises(ValueError, match=r"options are a list, as .* got one text, 'dull'"):
+        reader.choose("good", "dull")
+
+
+@pytest.mark.parametrize("wrong", [None, ("a", "b", "c"), (), ("a", None), 3])
+def test_what_is_neither_a_text_nor_a_pair_is_named(reader, wrong):
+    with pytest.raises(ValueError, match=r"texts\[1\] must be a text or a pair of texts, got ") as caught:
+        reader.predict(["good", wrong])
+    assert str(caught.value).endswith(f"got {wrong!r}")
+
+
 def test_long_texts_are_cut_and_counted(reader):
     long = " ".join(["good"] * 900)
     inputs, cut = reader.frame(["good", long], 20)
