@@ -67,7 +67,7 @@ def _items(
     """Labelled examples, and where they are from."""
     from regard.cli.examples import described, labelled_in, validated_in
     from regard.data.sources import located
-    from regard.training.finetuning import items_of
+    from regard.training.labelled import items_of
 
     if file:
         return labelled_in(file, reader.head, reader.labels, run, columns, skipped), file
@@ -75,4 +75,4 @@ def _items(
         raise ValueError(f"{folder} has no run of `regard finetune` which names examples; give a file")
     if run.test is not None:
         return items_of(run.model, run.test, skipped), described(located(run.test))
-    return validated_in(run)
+    return validated_in(run, folder)

@@ -9,7 +9,8 @@ from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.examples import Example
 from regard.data.glue import GLUE_TASKS
 from regard.data.rows import Skipped
-from regard.training.finetuning import FineTuningTask, FineTuningText, items_of, read_items
+from regard.training.finetuning import FineTuningTask, FineTuningText
+from regard.training.labelled import items_of, validation_items
 from regard.training.planning import LabelledSource, carried, source_of
 from regard.training.run import RUN_FILE, Run, read_run
 
@@ -90,10 +91,14 @@ def labelled_in(
     return items
 
 
-def validated_in(run: Run) -> tuple[list[Any], str]:
-    """The examples on which a run was validated, and where they are from."""
+def validated_in(run: Run, folder: Path) -> tuple[list[Any], str]:
+    """The examples on which the run in a folder was validated, and where they are from.
+
+    Raises:
+        ValueError: if its file has others now.
+    """
     place = described(run.validation)
-    return read_items(run)[1], f"validation examples, {'a share of ' * (run.validation == run.train)}{place}"
+    return validation_items(run, folder), f"validation examples, {'a share of ' * (run.validation == run.train)}{place}"
 
 
 def described(source: Any) -> str:

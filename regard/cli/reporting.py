@@ -66,7 +66,7 @@ def report_run(
         items, where = labelled_in(file, reader.head, reader.labels, run, columns, skipped), file
         where += f"; {skipped}" if skipped else ""
     else:
-        items, where = validated_in(run)
+        items, where = validated_in(run, folder)
     prepared = prepare(reader.head, items, reader.labels, form_of(reader, stride=stride))
     with progress(len(prepared.examples.inputs), "reading") as done:
         assessment = assess(reader, prepared, items, done)

@@ -21,7 +21,7 @@ from regard.reading.predicting import form_of
 from regard.reading.preparing import prepare
 from regard.reading.reader import Reader
 from regard.storage.folders import folder_whole
-from regard.training.finetuning import read_items
+from regard.training.labelled import validation_items
 from regard.training.log import Part
 from regard.training.loop import train
 from regard.training.planning import Wishes, plan_finetuning
@@ -193,7 +193,7 @@ def _finetuned(labelled: LabelledTask, run: Run, folder: Path, part: Part) -> Me
     tuning, _ = plan_finetuning(folder, f"{run.name}, fine-tuned", *labelled.sources(), wishes)
     now = Part(f"{part.name}, fine-tuned", part.number, part.runs)
     reader: Reader = train(tuning, place, resume=Run.is_begun(place), part=now)
-    items = read_items(tuning)[1]
+    items = validation_items(tuning, place)
     prepared = prepare(reader.head, items, reader.labels, form_of(reader))
     found = assess(reader, prepared, items)
     measures = {name: value for name, value in found.measures.items() if name != "nats"}

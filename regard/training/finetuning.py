@@ -12,11 +12,7 @@ from torch import nn
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.inputs import Draws, Examples, batches_of
-from regard.data.labels import LabelTask
 from regard.data.loading import Batches, Cursor, stream
-from regard.data.rows import Skipped, SkippedExamples
-from regard.data.sources import located
-from regard.data.splits import split
 from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess, measured
@@ -32,6 +28,7 @@ from regard.storage.configuration import configured
 from regard.storage.names import require
 from regard.storage.weights import read_tensors, write_tensors
 from regard.text.tokenizer import TOKENIZER, Tokenizer
+from regard.training.labelled import keep_digest, read_items, validation_items
 from regard.training.optimisers import scaled
 from regard.training.plan import Batch, Plan, Say, Task
 
@@ -161,16 +158,17 @@ class FineTuningTask(Task):
         self.form = Form(self.tokenizer, framing, run.text.longest, run.text.stride, both_orders)
         place = folder / "data" / TRAIN
         if keeps and place.is_file():
-            self.train = Examples.from_tensors(read_tensors(place))
+            self.train, self.items = Examples.from_tensors(read_tensors(place)), validation_items(run, folder)
         else:
-            prepared = self._prepared(read_items(run)[0])
+            train, self.items = read_items(run)
+            prepared = self._prepared(train)
             say(f"train: {prepared}")
             self.train = prepared.examples
             if run.model["head"] in SPANS:
                 self.train = self.train.chosen(np.flatnonzero(self.train.labels[:, 0].numpy() >= 0))
             place.parent.mkdir(parents=True, exist_ok=True)
             write_tensors(place, self.train.tensors())
-        self.items = read_items(run)[1]
+            keep_digest(self.items, folder)
         self.validation = self._prepared(self.items)
         say(f"validation: {self.validation}")
 
@@ -258,35 +256,6 @@ def tokenizer_for(folder: Path, kind: str) -> Tokenizer:
     """The tokenizer of a model which is to be tuned; GPT's gets its special tokens of tasks."""
     tokenizer = Tokenizer.load(folder)
     return tokenizer.for_tasks() if MODELS[kind].model.is_causal else tokenizer
-
-
-def read_items(run: Any) -> tuple[list[Any], list[Any]]:
-    """The examples to train on and those to validate on; where both are of one table, a share of it is set apart."""
-    skipped = SkippedExamples() if run.text.skip else None
-    train = items_of(run.model, run.train, skipped)
-    if run.validation != run.train:
-        return train, items_of(run.model, run.validation, skipped)
-    if run.model["head"] in SPANS:
-        raise ValueError("train and validation name one file; give another, or shares of it which do not overlap")
-    return split(train, _found(run.model), run.text.share)
-
-
-def items_of(model: dict[str, Any], source: Any, skipped: Skipped | None = None) -> list[Any]:
-    """The examples of a source, their labels as a run's model has them.
-
-    Raises:
-        ValueError: if a label is not one of the model's.
-    """
-    source = located(source)
-    if isinstance(source, SquadFile):
-        return source.read()
-    items = list(source.read(skipped))
-    return _found(model).settled(items, skipped)
-
-
-def _found(model: dict[str, Any]) -> LabelTask:
-    """The task of a run, as its model has it."""
-    return LabelTask(model["head"], "as the run says", tuple(model.get("labels", ())))
 
 
 def _layer(name: str, depth: int) -> int:

@@ -142,13 +142,19 @@ class _Training:
 
     def compare_settings(self) -> None:
         """Refuse to go on as another run, and say what else is different."""
-        changes = differences(read_run(self.folder / RUN_FILE), self.run)
+        before = read_run(self.folder / RUN_FILE)
+        changes = differences(before, self.run)
         fixed = ("model", "text", "train", "validation")  # the best weights are the best on one validation set
         moved = ("path", "target_path")  # the tokenised text is in the folder
         parts = ((name, *name.partition(".")[::2]) for name in changes)
         other = [name for name, table, key in parts if table in fixed and (table == "model" or key not in moved)]
         if other:
             raise ValueError(f"{self.folder} holds a run which differs in {', '.join(other)}; choose another folder")
+        if before.validation == before.train and self.run.validation != self.run.train:
+            raise ValueError(
+                f"the run in {self.folder} is validated on a share of {before.train.path}, which would become all of "
+                f"{self.run.validation.path}; where the file was moved, set train.path and validation.path to one place"
+            )
         self.processes.wait()
         if changes:
             is_moved = any(name.partition(".")[2] in moved for name in changes)

@@ -17,7 +17,7 @@ from regard.data.table import Table
 from regard.evaluate.assessment import assess
 from regard.reading.preparing import SPANS, form_of, prepare
 from regard.reading.reader import Reader
-from regard.training.finetuning import items_of
+from regard.training.labelled import items_of
 from regard.training.loop import train
 from regard.training.planning import Wishes, plan_finetuning, source_of
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from regard.models.parameters import plain_weights
 from regard.models.saved import load_model
 from regard.reading.reader import Reader
 from regard.training.finetuning import FineTuningPlan, FineTuningTask
+from regard.training.labelled import validation_items
 from regard.training.loop import Diverged, train
 from regard.training.planning import Wishes, carried, plan_finetuning, source_of
 from regard.training.run import read_run
@@ -260,6 +262,45 @@ def test_a_run_which_is_begun_does_not_need_the_first_model_any_more(tmp_path, t
     for path in first.iterdir():
         path.unlink()
     train(read_run(tmp_path / "run" / "run.toml"), tmp_path / "run", resume=True)
+
+
+def test_a_run_does_not_validate_on_what_it_may_have_learnt(tmp_path, bert, table):
+    path, folder = Path(table.path), tmp_path / "run"
+    train_until(planned(bert, table, save_every=5)[0], folder, 7)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], *reversed(lines[1:])]))
+    run = read_run(folder / "run.toml")
+    changed = (
+        r"train\.csv has changed since the run in .*run began, and what would be set apart of it now may have been"
+    )
+    with pytest.raises(ValueError, match=changed):
+        validation_items(run, folder)
+    with pytest.raises(ValueError, match=changed):
+        train(run, folder, resume=True)
+    path.write_text("".join(lines))  # at another time: what it says is compared
+    train(run, folder, resume=True)
+
+
+def test_a_moved_file_stays_the_one_which_a_share_is_set_apart_of(tmp_path, bert, table):
+    folder, copy = tmp_path / "run", tmp_path / "copy.csv"
+    train_until(planned(bert, table, save_every=5)[0], folder, 7)
+    copy.write_bytes(Path(table.path).read_bytes())
+    Path(table.path).unlink()
+    moved = [f"train.path={copy}"]
+    with pytest.raises(ValueError, match=r"set train\.path and validation\.path to one place"):
+        train(read_run(folder / "run.toml", moved), folder, resume=True)
+    assert f'path = "{table.path}"' in (folder / "run.toml").read_text()
+    train(read_run(folder / "run.toml", [*moved, f"validation.path={copy}"]), folder, resume=True)
+
+
+def test_a_run_with_a_validation_file_does_not_need_the_other_any_more(tmp_path, bert, table):
+    validation, folder = Table(str(write_reviews(tmp_path / "v.csv", 20, 1))), tmp_path / "run"
+    train_until(planned(bert, table, validation, save_every=5)[0], folder, 7)
+    Path(table.path).unlink()
+    train(read_run(folder / "run.toml"), folder, resume=True)
+    write_reviews(tmp_path / "v.csv", 21, 1)
+    with pytest.raises(ValueError, match=r"v\.csv has changed since .* and its measures would be of other examples"):
+        train(read_run(folder / "run.toml"), folder, resume=True)
 
 
 def test_frozen_layers_stay_and_others_move(tmp_path, bert, table):
