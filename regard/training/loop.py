@@ -126,9 +126,7 @@ class _Training:
         with Bar(plan.steps, place, plan.budget, self.part, shows=is_main, unit=self.task.unit) as self.bar:
             if self.is_resumed:
                 self.compare_settings()
-            with self.processes.main_first():
-                self.task.prepare(self.bar.say, keeps=self.last is not None)
-            self.build()
+            self.begin()
             self.log = Log(self.folder, self.progress.step, writes=is_main)
             try:
                 with asked_to_stop() as self.signals:
@@ -139,6 +137,17 @@ class _Training:
             self.finish()
         self.processes.wait()
         return self.trained.load(self.folder).to(self.processes.device)
+
+    def begin(self) -> None:
+        """Make all that the first update needs; a new run for which that fails does not bar its folder to the next."""
+        try:
+            with self.processes.main_first():
+                self.task.prepare(self.bar.say, keeps=self.last is not None)
+            self.build()
+        except Exception:
+            if self.processes.is_main and not self.is_resumed:
+                (self.folder / RUN_FILE).unlink(missing_ok=True)
+            raise
 
     def compare_settings(self) -> None:
         """Refuse to go on as another run, and say what else is different."""

@@ -24,6 +24,7 @@ from regard.storage.configuration import configured
 from regard.storage.names import did_you_mean, require
 from regard.text.tokenizer import Tokenizer
 from regard.training.finetuning import FineTuningPlan, FineTuningText, heads_of, tokenizer_for
+from regard.training.labelled import require_known
 from regard.training.run import Run, build_run
 
 FAR = 10.0  # root of the mean square of labels above which users are told to scale them
@@ -260,6 +261,8 @@ def _looked_at(
     """What is to be known of the examples before they are trained on."""
     source: Any = located(train)
     if isinstance(source, SquadFile):
+        if isinstance(validation, SquadFile):
+            require_known(located(validation).read(), validation.path)
         return _questions(source, text, task or "span", model, kind)
     skipped = SkippedExamples() if text.skip else None
     items: list[Any] = list(source.read(skipped))
@@ -308,7 +311,11 @@ def _questions(source: SquadFile, text: FineTuningText, task: str, model: Path, 
     tokenizer = Tokenizer.load(model)
     framing = tokenizer.framing(is_last=MODELS[kind].model.sums_up_last)
     made = all_windows(questions, tokenizer, framing, longest=text.longest, stride=text.stride, skipped=skipped)
-    count = sum(1 for _ in made)
+    count = sum(window.span is not None for window in made)  # of the others nothing is learnt
+    if not count:
+        raise ValueError(
+            f"{source.path}: none of its {len(questions):,} questions has an answer to be learnt; {skipped}"
+        )
     impossible = sum(question.is_impossible for question in questions)
     said = f"{len(questions):,} questions, {impossible:,} of them without an answer: {task}; {skipped}"
     return _Seen(LabelTask(task, "questions about contexts"), count, [said])
@@ -332,7 +339,9 @@ def _beside(items: list[Any], validation: Any, found: LabelTask, *, skips: bool)
     if unseen := found.unseen(others):
         names = ", ".join(f"{name} ({count:,})" for name, count in unseen.most_common(5))
         said.append(f"the validation examples have labels which training has not: {names}")
-    said.append(str(leak(items, found.settled(others, skipped))))
+    others = found.settled(others, skipped)
+    require_known(others, validation.path, skipped)
+    said.append(str(leak(items, others)))
     return [*said, f"of those to validate on {skipped}"] if skipped else said
 
 

@@ -303,6 +303,48 @@ def test_a_run_with_a_validation_file_does_not_need_the_other_any_more(tmp_path,
         train(read_run(folder / "run.toml"), folder, resume=True)
 
 
+def test_nothing_to_validate_on_is_said_before_anything_is_written(tmp_path, bert, table):
+    (tmp_path / "head.csv").write_text("text,label\n")
+    (tmp_path / "odd.csv").write_text("text,label\ndull,odd\n")
+    with pytest.raises(ValueError, match=r"head\.csv has no example to validate on$"):
+        planned(bert, table, Table(str(tmp_path / "head.csv")))
+    with pytest.raises(ValueError, match=r"odd\.csv has no example to validate on; skipped 1 example: 1 with a label"):
+        planned(bert, table, Table(str(tmp_path / "odd.csv")), text={"skip": True})
+    run, _ = planned(bert, table, Table(str(write_reviews(tmp_path / "v.csv", 20))))
+    (tmp_path / "v.csv").write_text("text,label\n")
+    with pytest.raises(ValueError, match=r"v\.csv has no example to validate on"):
+        train(run, tmp_path / "run")
+    assert not (tmp_path / "run" / "run.toml").exists()
+
+
+def test_questions_without_answers_teach_nothing(tmp_path, bert):
+    articles = [article(number, "film", "good") for number in range(12)]
+    (tmp_path / "known.json").write_text(json.dumps({"data": articles}))
+    for one in articles:
+        del one["paragraphs"][0]["qas"][0]["answers"], one["paragraphs"][0]["qas"][0]["is_impossible"]
+    (tmp_path / "unknown.json").write_text(json.dumps({"data": articles}))
+    known, unknown = (source_of(str(tmp_path / f"{name}.json"), "", {}) for name in ("known", "unknown"))
+    with pytest.raises(ValueError, match=r"unknown\.json: none of its 12 questions has an answer to be learnt"):
+        planned(bert, unknown, known, text={"longest": 48})
+    with pytest.raises(ValueError, match=r"unknown\.json: none of its 12 questions says what its answer is"):
+        planned(bert, known, unknown, text={"longest": 48})
+
+
+@pytest.mark.parametrize("missing", [True, False], ids=["missing", "cut"])
+def test_a_start_which_fails_does_not_stand_in_the_way_of_the_next(tmp_path, table, missing):
+    first = save_reader(tmp_path / "first")
+    weights = (first / "model.safetensors").read_bytes()
+    run, _ = planned(first, table, epochs=0.5)
+    if missing:
+        (first / "model.safetensors").unlink()
+    else:
+        (first / "model.safetensors").write_bytes(weights[:999])
+    with pytest.raises((ValueError, FileNotFoundError), match=r"model\.safetensors"):
+        train(run, tmp_path / "run")
+    (first / "model.safetensors").write_bytes(weights)
+    train(run, tmp_path / "run")
+
+
 def test_frozen_layers_stay_and_others_move(tmp_path, bert, table):
     run, _ = planned(bert, table, epochs=0.5, freeze=1)
     train(run, tmp_path / "run")
