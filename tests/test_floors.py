@@ -36,6 +36,7 @@ MODELS_BY_NAME = {  # floors above know models by their protocols, but for these
     },
     "training/finetuning.py": {
         "regard.models",
+        "regard.models.directory",
         "regard.models.heads",
         "regard.models.parameters",
         "regard.models.saved",

@@ -1,6 +1,6 @@
 """Fine-tuning: an encoder which was trained before, a head, and labelled examples."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.inputs import Draws, Examples, batches_of
@@ -17,10 +17,11 @@ from regard.data.table import Table
 from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess, measured
 from regard.models import MODELS, entry_of
+from regard.models.directory import Directory
 from regard.models.heads import HEADS, OF_PAIRS, Classifier
 from regard.models.parameters import fill, plain_weights
 from regard.models.protocols import Encoder
-from regard.models.saved import load_encoder
+from regard.models.saved import load_encoder, load_model
 from regard.objectives.labels import LABELS, labels_of
 from regard.reading.preparing import SPANS, Form, Prepared, prepare
 from regard.reading.reader import Reader
@@ -190,16 +191,25 @@ class FineTuningTask(Task):
         return head
 
     def begin(self, model: Any, say: Say) -> None:
-        """Give the encoder the weights which it was trained to before."""
-        folder, pools = self.run.model["from"], HEADS[self.run.model["head"]].pools
-        encoder, is_fresh = load_encoder(folder, pools=pools)
-        weights = plain_weights(encoder)
+        """Give the encoder the weights which it was trained to before, and the head too, if it is the same there."""
+        folder, head = Path(self.run.model["from"]), self.run.model["head"]
+        there, labels = Directory.read(folder).head
+        if there == head and set(labels) == set(model.labels):
+            found = load_model(folder)
+            weights, aim = _in_order(plain_weights(found), labels, model.labels), model
+            say(f"{folder} has a head for {head} with these labels: it is trained further")
+        else:
+            encoder, is_fresh = load_encoder(folder, pools=HEADS[head].pools)
+            weights, aim = plain_weights(encoder), model.encoder
+            if is_fresh:
+                say(f"{folder} has no layer which sums inputs up: it begins at random")
+            other = f"that for {there} in {folder} {'tells other labels apart' if there == head else 'is another'}"
+            say(f"the head for {head} begins at random" + (f"; {other}, and is left out" if there else ""))
         if model.encoder.is_causal:  # special tokens which are new begin at random
-            known, own = weights["token.weight"][: Tokenizer.load(Path(folder)).size], plain_weights(model.encoder)
-            weights["token.weight"] = torch.cat([known, own["token.weight"][len(known) :]])
-        fill(model.encoder, weights, str(folder))
-        if is_fresh:
-            say(f"{folder} has no layer which sums inputs up: it begins at random")
+            name = "token.weight" if aim is model.encoder else "encoder.token.weight"
+            known = weights[name][: Tokenizer.load(folder).size]
+            weights[name] = torch.cat([known, plain_weights(aim)[name][len(known) :]])
+        fill(aim, weights, str(folder))
 
     def objective(self, model: nn.Module) -> nn.Module:
         """What the head learns, with the lower layers frozen which are to stay; before other processes see them."""
@@ -256,6 +266,13 @@ def tokenizer_for(folder: Path, kind: str) -> Tokenizer:
     """The tokenizer of a model which is to be tuned; GPT's gets its special tokens of tasks."""
     tokenizer = Tokenizer.load(folder)
     return tokenizer.for_tasks() if MODELS[kind].model.is_causal else tokenizer
+
+
+def _in_order(weights: dict[str, Tensor], labels: Sequence[str], wanted: Sequence[str]) -> dict[str, Tensor]:
+    """Weights of a head, its classes in another order."""
+    order = [labels.index(label) for label in wanted]
+    rows = {name: tensor[order] for name, tensor in weights.items() if name.startswith("output.") and order}
+    return weights | rows
 
 
 def _layer(name: str, depth: int) -> int:

@@ -345,6 +345,46 @@ def test_a_start_which_fails_does_not_stand_in_the_way_of_the_next(tmp_path, tab
     train(run, tmp_path / "run")
 
 
+def begun(run, folder):
+    """The model with which a run begins, and what is said of that."""
+    said = []
+    return FineTuningTask(run, folder).begun(said.append), said
+
+
+def test_a_head_for_the_same_labels_is_trained_further(tmp_path, table):
+    for kind, labels in (("bert", ("neg", "pos")), ("xlnet", ("pos", "neg"))):  # the second in another order
+        tuned = save_reader(tmp_path / kind, kind, "classification", labels)
+        model, said = begun(planned(tuned, table)[0], tmp_path / "run")
+        assert said == [f"{tuned} has a head for classification with these labels: it is trained further"]
+        before, after = Reader.load(tuned), Reader(model.eval(), Reader.load(tuned).tokenizer)
+        for one, other in zip(before.predict(["good film"]), after.predict(["good film"]), strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("head", "labels", "message"),
+    [
+        ("", (), "the head for classification begins at random"),
+        (
+            "classification",
+            ("bad", "good"),
+            "the head for classification begins at random; that for classification in {} tells other labels apart, "
+            "and is left out",
+        ),
+        (
+            "regression",
+            (),
+            "the head for classification begins at random; that for regression in {} is another, and is left out",
+        ),
+    ],
+)
+def test_any_other_head_is_left_out_and_that_is_said(tmp_path, table, head, labels, message):
+    first = save_reader(tmp_path / "first", "bert", head, labels)
+    model, said = begun(planned(first, table)[0], tmp_path / "run")
+    assert said[-1] == message.format(first)
+    assert model.labels == ("neg", "pos")
+
+
 def test_frozen_layers_stay_and_others_move(tmp_path, bert, table):
     run, _ = planned(bert, table, epochs=0.5, freeze=1)
     train(run, tmp_path / "run")
