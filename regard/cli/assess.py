@@ -30,6 +30,7 @@ def assess_readers(
     from regard.evaluate.agreement import confusion
     from regard.evaluate.assessment import assess
     from regard.evaluate.entities import entity_scores
+    from regard.evaluate.squad_files import read_threshold
     from regard.objectives.labels import LABELS
     from regard.reading.preparing import form_of, prepare
     from regard.reading.reader import Reader
@@ -42,10 +43,13 @@ def assess_readers(
         items, where = _items(folder, reader, run, file, columns, skipped)
         prepared = prepare(reader.head, items, reader.labels, form_of(reader, stride=stride_of(run)))
         with progress(len(prepared.examples.inputs), "reading") as done:
-            assessment = assess(reader, prepared, items, done)
+            assessment = assess(reader, prepared, items, done, threshold=read_threshold(folder))
         about: dict[str, Any] = {"examples": where, "measures": assessment.measures}
         lines = [f"{name}  ({where}: {prepared})", *([str(skipped)] if skipped else [])]
         lines += [f"{measure:<20}  {value:.4f}" for measure, value in assessment.measures.items()]
+        if assessment.threshold is not None:
+            about["threshold"] = assessment.threshold
+            lines.append(f"no answer is given at odds of that above {assessment.threshold:.4f}, the model's threshold")
         report = None
         if reader.head == "classification":
             report = confusion(assessment.predictions, [item.label for item in items], reader.labels)

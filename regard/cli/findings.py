@@ -142,8 +142,9 @@ def _tags(reader: Reader, prepared: Prepared, items: Sequence[TaggedWords], asse
 
 def _spans(reader: Reader, prepared: Prepared, items: Sequence[Question], assessment: Assessment) -> Findings:
     """Answers to questions."""
-    has_unanswerable = not all(item.answers for item in items)
-    found = [decide(one) if has_unanswerable else one.best for one in assessment.predictions]
+    threshold = assessment.threshold
+    has_unanswerable = threshold is not None
+    found = [one.best if threshold is None else decide(one, threshold) for one in assessment.predictions]
     measured = [[100 * of_question(measure, *one) for measure in (exact, f1)] for one in zip(items, found, strict=True)]
 
     def case(number: int) -> Case:

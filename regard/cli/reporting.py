@@ -12,9 +12,10 @@ from regard.cli.examples import described, labelled_in, run_in, stride_of, valid
 from regard.cli.findings import Findings, findings
 from regard.cli.progress import progress
 from regard.data.rows import SkippedExamples
-from regard.evaluate.assessment import assess
+from regard.evaluate.assessment import Assessment, assess
 from regard.evaluate.curves import SMOOTHED, smoothed
 from regard.evaluate.metrics import spelled
+from regard.evaluate.squad_files import read_threshold
 from regard.models.parameters import plain_weights
 from regard.reading.preparing import SPANS, Prepared, form_of, prepare
 from regard.reading.reader import Reader
@@ -69,13 +70,14 @@ def report_run(
         items, where = validated_in(run, folder)
     prepared = prepare(reader.head, items, reader.labels, form_of(reader, stride=stride))
     with progress(len(prepared.examples.inputs), "reading") as done:
-        assessment = assess(reader, prepared, items, done)
+        assessment = assess(reader, prepared, items, done, threshold=read_threshold(folder))
     found = findings(reader, prepared, items, assessment)
     order = np.argsort(-np.array(assessment.losses), kind="stable")[:worst].tolist()
+    noun = "questions" if reader.head in SPANS else "examples"
     report = Report(
         title=f"Report of {folder.resolve().name}",
-        summary=f"{run.model['kind']}, {reader.head}; measured on {len(items):,} examples: {where}",
-        measures=_measures(reader.head, assessment.measures),
+        summary=f"{run.model['kind']}, {reader.head}; measured on {len(items):,} {noun}: {where}",
+        measures=_measures(reader.head, assessment),
         about=_about(run, folder, reader, prepared, where),
         charts=_charts(read_measures(folder / MEASURES) if (folder / MEASURES).is_file() else []),
         cases=tuple(found.case(number) for number in order),
@@ -111,14 +113,16 @@ def _pictures(reader: Reader, stride: int, found: Findings, chosen: Sequence[int
         yield pictures[found.shown(number)]
 
 
-def _measures(head: str, measures: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
+def _measures(head: str, assessment: Assessment) -> tuple[tuple[str, str], ...]:
     """Measures in words: those of questions are in per cent, and nats of numbers are their squared error."""
     said = []
-    for name, value in measures.items():
+    for name, value in assessment.measures.items():
         if name == "nats" and head != "regression":
             said.append(("loss, nats", f"{value:.4f}"))
         elif name != "nats":
             said.append((spelled(name), f"{value:.2f} %" if head in SPANS else f"{value:.4f}"))
+    if assessment.threshold is not None:
+        said.append(("threshold of no answer", f"{assessment.threshold:.4f}"))
     return tuple(said)
 
 
@@ -178,7 +182,12 @@ def _about(run: Run, folder: Path, reader: Reader, prepared: Prepared, where: st
     others = [name for name in names if name not in always and getattr(plan, name) != getattr(defaults, name)]
     settings += [(name.replace("_", " "), _said(getattr(plan, name))) for name in others]
     settings.insert(0, ("longest input", f"{reader.longest} tokens"))
-    parts = [("Model", about_model), ("Data", about_data), ("Settings", settings), ("Course", _course(folder))]
+    parts = [
+        ("Model", about_model),
+        ("Data", about_data),
+        ("Settings", settings),
+        ("Course", _course(folder, is_asked=reader.head in SPANS)),
+    ]
     return tuple(
         (name, tuple((key, value) for key, value in values if value))
         for name, values in parts
@@ -186,7 +195,7 @@ def _about(run: Run, folder: Path, reader: Reader, prepared: Prepared, where: st
     )
 
 
-def _course(folder: Path) -> list[tuple[str, str]]:
+def _course(folder: Path, *, is_asked: bool) -> list[tuple[str, str]]:
     """How far the run went, and how long it took."""
     found = checkpoints(folder / "checkpoints")
     if not found:
@@ -196,7 +205,7 @@ def _course(folder: Path) -> list[tuple[str, str]]:
     return [
         ("steps", f"{state['step']:,}, the best after {state['best_step']:,}"),
         ("seconds of updates", f"{seconds:,.0f}"),
-        ("examples a second", f"{seen / seconds:,.1f}" if seconds else ""),
+        (f"{'windows' if is_asked else 'examples'} a second", f"{seen / seconds:,.1f}" if seconds else ""),
     ]
 
 

@@ -18,7 +18,7 @@ from regard.evaluate.metrics import measure_classes, measure_numbers
 from regard.evaluate.squad import score
 from regard.reading.answering import find
 from regard.reading.packed import PackedReader, Progress
-from regard.reading.preparing import Items, Prepared
+from regard.reading.preparing import SPANS, Items, Prepared
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,15 @@ class Assessment:
         losses: in nats, or the squared error of a number; a sentence has the sum over its words, a question the mean
             over its windows, as in training.
         probabilities: of the classes or of the options, [C] an example; where the head chooses one of them.
+        threshold: odds of no answer above which a question was given none; None where every question has an answer, and
+            of all else.
     """
 
     measures: dict[str, float]
     predictions: Sequence[Any]
     losses: Sequence[float]
     probabilities: Sequence[Tensor] = ()
+    threshold: float | None = None
 
 
 def measured(head: str, labels: Sequence[str]) -> tuple[str, ...]:
@@ -50,7 +53,14 @@ def measured(head: str, labels: Sequence[str]) -> tuple[str, ...]:
     return ("accuracy",) if head == "choice" else ("exact", "f1", "best_f1")
 
 
-def assess(reader: PackedReader, prepared: Prepared, items: Items, progress: Progress | None = None) -> Assessment:
+def assess(
+    reader: PackedReader,
+    prepared: Prepared,
+    items: Items,
+    progress: Progress | None = None,
+    *,
+    threshold: float = 0.0,
+) -> Assessment:
     """What a reader makes of labelled examples.
 
     Args:
@@ -58,11 +68,13 @@ def assess(reader: PackedReader, prepared: Prepared, items: Items, progress: Pro
         prepared: the examples as it reads them.
         items: the same examples.
         progress: called with the number of inputs which are done.
+        threshold: of questions, some of which have no answer: odds of that above which none is given.
 
     Raises:
         ValueError: if an example has no label.
     """
-    return _ASSESSORS[reader.head](reader, prepared, items, progress)
+    options = {"threshold": threshold} if reader.head in SPANS else {}
+    return _ASSESSORS[reader.head](reader, prepared, items, progress, **options)
 
 
 def _classes(
@@ -141,12 +153,15 @@ def _tags(
 
 
 def _spans(
-    reader: PackedReader, prepared: Prepared, items: Sequence[Question], progress: Progress | None
+    reader: PackedReader, prepared: Prepared, items: Sequence[Question], progress: Progress | None, *, threshold: float
 ) -> Assessment:
-    """Answers to questions, with the threshold 0 for there being none."""
+    """Answers to questions, and none above the threshold where some have none."""
+    if not any(item.is_labelled for item in items):
+        raise ValueError(f"{items[0].place}: no question says what its answer is; ask them with `regard answer`")
     answers = find(reader, prepared.windows, prepared.examples.inputs, progress)
     best, odds = ({id: getattr(one, name) for id, one in answers.ranked.items()} for name in ("best", "null_odds"))
-    found = score(items, best if all(item.answers for item in items) else decided(answers.ranked))
+    used = None if all(item.answers for item in items) else threshold
+    found = score(items, best if used is None else decided(answers.ranked, used))
     optimistic = score(items, best, odds).best
     assert optimistic is not None  # where there are odds
     known: dict[str, list[float]] = {item.id: [] for item in items}
@@ -157,7 +172,7 @@ def _spans(
     measures = {"nats": sum(nats) / max(1, len(nats)), "exact": found.all.exact, "f1": found.all.f1}
     measures["best_f1"] = optimistic.f1
     losses = [sum(own) / max(1, len(own)) for own in known.values()]
-    return Assessment(measures, [answers.ranked[item.id] for item in items], losses)
+    return Assessment(measures, [answers.ranked[item.id] for item in items], losses, threshold=used)
 
 
 def _span_nats(shares: tuple[Tensor, Tensor], span: Sequence[int]) -> float:

@@ -63,7 +63,10 @@ class Prepared:
 
     def __str__(self) -> str:
         count, inputs = len(self.examples), self.examples.inputs
-        text = f"{count:,} examples, {len(inputs.ids):,} tokens, {int(inputs.lengths.max(initial=0)):,} in the longest"
+        what = f"{count:,} examples"
+        if self.windows:
+            what = f"{len({window.question.id for window in self.windows}):,} questions in {count:,} windows"
+        text = f"{what}, {len(inputs.ids):,} tokens, {int(inputs.lengths.max(initial=0)):,} in the longest"
         if self.cut:
             text += f"; {self.cut:,} of {len(inputs):,} inputs were longer, and are cut at their ends"
         return text + (f"; {self.skipped:,} questions have no answer to be found" if self.skipped else "")

@@ -244,7 +244,8 @@ class FineTuningTask(Task):
         """How long the run is."""
         plan = self.run.plan
         epochs = plan.steps * plan.accumulate / batches_of(len(self.train), plan.examples)
-        return f"{plan.examples} examples a batch, {epochs:.3g} epochs"
+        what = "windows" if self.run.model["head"] in SPANS else "examples"
+        return f"{plan.examples} {what} a batch, {epochs:.3g} epochs"
 
     def trained(self, model: nn.Module) -> Reader:
         """The reader."""

@@ -10,6 +10,7 @@ from small_encoders import save_reader, write_reviews, write_sentences
 from typer.testing import CliRunner
 
 from regard.cli.__main__ import app
+from regard.evaluate.squad_files import write_threshold
 from regard.training.run import read_run
 
 QUICK = ["--longest", "16", "--rate", "0.003", "--set", "plan.optimiser=adamw", "--set", "plan.beta2=0.999"]
@@ -447,6 +448,18 @@ def test_questions_are_learnt_scored_and_answered(tmp_path, bert):
     (tmp_path / "text").write_text("the film was good and the walk ended\n")
     answer = json.loads(run("answer", out, "what was it", "--context", tmp_path / "text", "--json").stdout)
     assert answer["threshold"] == json.loads((out / "threshold.json").read_text())["null_odds"]
+    measured = json.loads(run("evaluate", out, tmp_path / "dev.json", "--json").stdout)["run"]
+    assert measured["threshold"] == answer["threshold"]
+    assert measured["measures"]["exact"] == report["exact"]
+    write_threshold(out, -1e9)  # of a model which says that there is no answer, whatever it is asked
+    shown = run("evaluate", out, tmp_path / "dev.json").stdout
+    assert f"exact{'':<15}  {100 * 4 / 12:.4f}" in shown
+    assert "no answer is given at odds of that above -1000000000.0000, the model's threshold" in shown
+    assert re.search(r"12 questions in \d+ windows", shown)
+    assert run("report", out, tmp_path / "dev.json", "--out", tmp_path / "page.html").exit_code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "<dt>threshold of no answer</dt><dd>-1000000000.0000</dd>" in page
+    assert "measured on 12 questions: " in page
 
 
 def test_predictions_of_others_are_scored_by_the_official_scripts(tmp_path):
