@@ -15,7 +15,7 @@ class Sampling:
     """
 
     repetition_penalty: float = 1.0  # theta of Keskar et al. 2019, section 4.1, for tokens which are there already
-    temperature: float = 1.0  # scores are divided by it; 0 takes the most probable token
+    temperature: float = 1.0  # scores are divided by it; 0, or too little to divide by, takes the most probable token
     top_k: int = 0  # of so many most probable tokens, and those as probable as the last; 0 is of all
     top_p: float = 1.0  # of the fewest most probable tokens which have this probability (Holtzman et al. 2020)
 
@@ -42,8 +42,9 @@ class Sampling:
             assert is_there is not None
             penalised = torch.where(scores > 0, scores / self.repetition_penalty, scores * self.repetition_penalty)
             scores = torch.where(is_there, penalised, scores)
-        if self.temperature == 0 or self.top_k == 1:
+        if self.temperature < torch.finfo(scores.dtype).tiny or self.top_k == 1:
             return scores.argmax(-1)
+        scores = scores - scores.amax(-1, keepdim=True)  # so that the best is 0, whatever it is divided by
         scores = scores / self.temperature
         if 0 < self.top_k < scores.shape[-1]:
             least = scores.topk(self.top_k).values[:, -1:]
@@ -51,7 +52,8 @@ class Sampling:
         probabilities = torch.softmax(scores, -1)
         if self.top_p < 1.0:
             ranked, order = torch.sort(probabilities, dim=-1, descending=True, stable=True)
-            is_kept = ranked.cumsum(-1) - ranked < self.top_p  # what those before it lack is not yet enough
+            is_kept = ranked.cumsum(-1) - ranked < self.top_p  # what those before it have is not yet enough
+            is_kept[:, 0] = True  # also where top_p is too small for the numbers of this type
             probabilities = torch.zeros_like(probabilities).scatter(-1, order, ranked * is_kept)
         reached = probabilities.double().cumsum(-1)
         return (reached <= (chances.to(reached) * reached[:, -1])[:, None]).sum(-1)

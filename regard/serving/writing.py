@@ -141,7 +141,7 @@ class SharedWriter(Writer):
 
     @torch.inference_mode()
     def _work(self) -> None:
-        """What the thread does: a step for all texts, then the next."""
+        """What the thread does: a step for all texts, then the next; only what they share can end them all."""
         torch.set_num_threads(self.threads)
         texts: list[Text] = []
         scores, state = torch.empty(0), None
@@ -152,7 +152,7 @@ class SharedWriter(Writer):
                     scores = torch.cat([scores, begun[0]]) if before else begun[0]
                     state = state.join(begun[1]) if before and state is not None else begun[1]
                 if texts:
-                    self._tell(texts, self._drawn(texts, scores))
+                    self._tell(self._drawn(texts, scores))
                     texts, scores, state = self._next(texts, scores, state)
             except Exception as error:
                 self._fail(texts, error)
@@ -175,18 +175,28 @@ class SharedWriter(Writer):
             self._fail(fresh, error)
             return None
 
-    def _drawn(self, texts: list[Text], scores: Tensor) -> list[int]:
-        """The next token of each text, as it wants it drawn."""
-        tokens = [0] * len(texts)
+    def _drawn(self, texts: Sequence[Text], scores: Tensor) -> list[tuple[Text, int]]:
+        """The texts with their next tokens, each drawn as its text wants it; without those whose drawing fails."""
+        chances = torch.cat([torch.rand(1, generator=text.line.chance) for text in texts])
+        drawn = []
         for sampling in {text.sampling for text in texts}:
-            rows = [n for n, text in enumerate(texts) if text.sampling == sampling]
-            lines = [texts[n].line for n in rows]
-            own = scores[torch.tensor(rows, device=scores.device)]
-            is_there = appeared(lines, own) if sampling.repetition_penalty != 1.0 else None
-            chances = torch.cat([torch.rand(1, generator=line.chance) for line in lines])
-            for n, token in zip(rows, sampling.choose(own, chances, is_there).tolist(), strict=True):
-                tokens[n] = token
-        return tokens
+            rows = torch.tensor([n for n, text in enumerate(texts) if text.sampling == sampling])
+            own = [texts[n] for n in rows.tolist()]
+            drawn += self._chosen(own, scores[rows.to(scores.device)], chances[rows])
+        return drawn
+
+    def _chosen(self, texts: list[Text], scores: Tensor, chances: Tensor) -> list[tuple[Text, int]]:
+        """The next tokens of texts which want them drawn alike; where that fails, of each by itself."""
+        sampling, lines = texts[0].sampling, [text.line for text in texts]
+        try:
+            is_there = appeared(lines, scores) if sampling.repetition_penalty != 1.0 else None
+            return list(zip(texts, sampling.choose(scores, chances, is_there).tolist(), strict=True))
+        except Exception as error:
+            if len(texts) == 1:
+                self._fail(texts, error)
+                return []
+        alone = (self._chosen([text], scores[[n]], chances[[n]]) for n, text in enumerate(texts))
+        return [one for found in alone for one in found]
 
     def _next(self, texts: list[Text], scores: Tensor, state: Any) -> tuple[list[Text], Tensor, Any]:
         """Those which go on, with the scores of the next step."""
@@ -197,9 +207,14 @@ class SharedWriter(Writer):
         scores, lines, state = self.stepped([text.line for text in texts], going, state)
         return [owners[id(line)] for line in lines], scores, state
 
-    def _tell(self, texts: Sequence[Text], tokens: list[int]) -> None:
-        """Hand over what the tokens add to each text."""
-        parts = [(text, text.line.add(token)) for text, token in zip(texts, tokens, strict=True)]
+    def _tell(self, drawn: Sequence[tuple[Text, int]]) -> None:
+        """Hand over what the tokens add to each text; one which cannot take its token ends with the error."""
+        parts: list[tuple[Text, Part | None]] = []
+        for text, token in drawn:
+            try:
+                parts.append((text, text.line.add(token)))
+            except Exception as error:
+                self._fail([text], error)
         self._loop.call_soon_threadsafe(self._deliver, parts)
 
     def _deliver(self, parts: Sequence[tuple[Text, Part | None]]) -> None:
@@ -214,6 +229,7 @@ class SharedWriter(Writer):
                 text.parts.put_nowait(part)
 
     def _fail(self, texts: Sequence[Text], error: Exception) -> None:
-        """End texts with an error."""
+        """End texts with an error, at the next step."""
         for text in texts:
+            text.is_dropped = True
             self._loop.call_soon_threadsafe(text.parts.put_nowait, error)

@@ -58,6 +58,15 @@ def test_chances_at_the_edges_draw_tokens_which_can_be_drawn():
     assert Sampling().choose(scores, torch.tensor([0.0, 1.0 - 2**-24])).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("least", [1e-37, 1e-40, 1e-46, 1e-320])
+def test_what_is_too_small_for_the_type_keeps_the_best_token(least, dtype):
+    scores = torch.tensor([[-700.0, 900.0, 899.0], [-3.0, -900.0, -2.0]], dtype=dtype)
+    for chance in (0.0, 1.0 - 2**-24):
+        for sampling in (Sampling(temperature=least), Sampling(top_p=least), Sampling(temperature=least, top_k=2)):
+            assert sampling.choose(scores, torch.full((2,), chance)).tolist() == [1, 2], sampling
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -8,6 +8,8 @@ import torch
 from small_services import ask, endless_writer, with_service, writer
 from tiny import WRITING
 
+from regard.decoding.sample import Sampling
+from regard.decoding.writer import Line
 from regard.serving.metrics import Metrics
 from regard.serving.writing import SharedWriter
 
@@ -103,6 +105,60 @@ def test_a_prompt_which_cannot_be_read_spoils_no_other(monkeypatch):
         assert good.json()["text"] == alone(model, ASKED[0])
 
     with_service(model, talk)
+
+
+def together(model, bodies, **limits):
+    """The answers to requests which are written side by side."""
+
+    async def talk(client, service):
+        found = {}
+
+        async def one(n, body):
+            found[n] = await client.post("/generate", json=body)
+
+        async with anyio.create_task_group() as group:
+            for n, body in enumerate(bodies):
+                group.start_soon(one, n, body)
+        assert service.is_ready
+        return [found[n] for n in range(len(bodies))]
+
+    return with_service(model, talk, **limits)
+
+
+def test_a_text_which_cannot_take_its_token_spoils_no_other(monkeypatch):
+    add = Line.add
+
+    def failing(line, token):
+        if line.seed == 99 and line.left == 3:
+            raise RuntimeError("no such letter")
+        return add(line, token)
+
+    monkeypatch.setattr(Line, "add", failing)
+    model = writer()
+    *good, bad = together(model, [*ASKED, {"prompt": "abc", "tokens": 6, "temperature": 0, "seed": 99}])
+    assert bad.status_code == 500
+    assert [one.json()["text"] for one in good] == [alone(model, asked) for asked in ASKED]
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_a_token_which_cannot_be_drawn_spoils_no_other(monkeypatch, many):
+    """Neither those which want it drawn otherwise, nor those which want it drawn alike."""
+    choose = Sampling.choose
+    model, asked = writer(), [{"prompt": "abc", "tokens": 12, "seed": n, "top_k": 4} for n in range(3)]
+    wanted = [alone(model, one) for one in (*ASKED, *asked)]
+
+    def failing(sampling, scores, chances, is_there=None):
+        if sampling.top_k == 4 and (many == 1 or len(scores) > 1):
+            raise RuntimeError("no chance")
+        return choose(sampling, scores, chances, is_there)
+
+    monkeypatch.setattr(Sampling, "choose", failing)
+    found = together(model, [*ASKED, *asked], lines=10)
+    assert [one.json().get("text") for one in found[: len(ASKED)]] == wanted[: len(ASKED)]
+    if many == 1:
+        assert {one.status_code for one in found[len(ASKED) :]} == {500}
+    else:  # together they fail, and each alone is drawn with the same chance
+        assert [one.json().get("text") for one in found] == wanted
 
 
 def test_tokens_are_counted():
