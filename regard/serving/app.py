@@ -31,7 +31,7 @@ FAULTS = {
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
     422: "The body is not what the endpoint takes, or exceeds a limit.",
-    503: "The service is full or stopping; try again after the seconds in Retry-After.",
+    503: "The service is full, has more to read than it can in time, or stops; Retry-After says when to try again.",
     504: "The answer was not ready in time.",
 }
 Kind = TypeVar("Kind", bound=Body)
@@ -267,7 +267,8 @@ def _line(value: dict[str, Any]) -> bytes:
 async def _refused(_: Request, error: Exception) -> Response:
     """The answer to what may not be asked."""
     assert isinstance(error, Refused)
-    return JSONResponse({"error": str(error)}, error.status)
+    headers = {} if error.after is None else {"Retry-After": str(error.after)}
+    return JSONResponse({"error": str(error)}, error.status, headers=headers)
 
 
 async def _unknown(service: Service, request: Request, error: Exception) -> Response:

@@ -31,8 +31,14 @@ class Limits:
 
 
 class Refused(Exception):
-    """Why a request gets no answer, and the status which says so."""
+    """Why a request gets no answer, and the status which says so.
 
-    def __init__(self, status: int, message: str):
+    Args:
+        status: of HTTP.
+        message: one sentence.
+        after: seconds after which it may be tried again; None says nothing of it.
+    """
+
+    def __init__(self, status: int, message: str, after: int | None = None):
         super().__init__(message)
-        self.status = status
+        self.status, self.after = status, after

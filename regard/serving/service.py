@@ -131,6 +131,7 @@ class Service:
         return {
             "regard_requests_open": ("Requests which wait or are at work.", self.open),
             "regard_queue_length": ("Requests of which something waits for a thread.", len(self.worker)),
+            "regard_queue_tokens": ("Tokens which wait to be read.", self.worker.tokens),
             "regard_ready": ("Whether requests are taken.", int(self.is_ready)),
         }
 

@@ -111,6 +111,12 @@ class SharedWriter(Writer):
         """Texts which wait to be begun."""
         return len(self._waiting)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of the prompts which wait."""
+        with self._changed:
+            return sum(text.read for text in self._waiting)
+
     def ask(self, body: ToWrite) -> Text:
         """What a request asks for.
 

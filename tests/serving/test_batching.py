@@ -1,14 +1,16 @@
 """How requests are computed together: in what order, up to what size, and what a fault or a lost client changes."""
 
 import asyncio
+import re
 import threading
 import time
 
 import pytest
 
 from regard.serving.batching import Batcher, Job
-from regard.serving.limits import Limits
+from regard.serving.limits import Limits, Refused
 from regard.serving.metrics import Metrics
+from regard.serving.pace import Pace
 
 
 class Recorded:
@@ -170,6 +172,83 @@ def test_a_request_waits_for_others_but_no_longer_than_the_pause():
     batches, seconds = run(talk, pause=60.0, batch=3)
     assert batches == [["a", "b", "c"]]  # a full batch waits for nothing
     assert seconds < 20
+
+
+def paced(batcher_limits, sizes, warm=0):
+    """What becomes of jobs of these sizes, all at once, where one thread reads a hundred tokens a second.
+
+    Args:
+        batcher_limits: of the batcher.
+        sizes: of the jobs, each of items of one token.
+        warm: tokens of a job which is done before.
+    """
+
+    def compute(items):
+        """Slowly."""
+        time.sleep(len(items) / 100)
+        return items
+
+    async def main():
+        batcher = Batcher(Limits(pause=0.0, batch=4, **batcher_limits), 1, Metrics())
+        batcher.start()
+
+        async def one(size):
+            """A job, for as long as the service would wait for it."""
+            future = asyncio.get_running_loop().create_future()
+            job = Job("", compute, range(size), [1] * size, future)
+            try:
+                batcher.submit(job)
+                async with asyncio.timeout(batcher.limits.seconds):
+                    return len(await future)
+            except Refused as why:
+                return why
+            except TimeoutError:
+                batcher.drop(job)
+                return "late"
+
+        try:
+            if warm:
+                assert await one(warm) == warm
+            found = await asyncio.gather(*map(one, sizes))
+            assert (batcher.tokens, len(batcher)) == (0, 0)
+            return found
+        finally:
+            await batcher.close()
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("warm", [0, 8])
+def test_of_many_large_requests_those_are_done_for_which_there_is_time(warm):
+    """Of 70 tokens in 2 seconds, of which each takes 10 ms or, on a busy machine, a little more: two or one of four."""
+    found = paced({"seconds": 2.0}, [70] * 4, warm)
+    done = [one for one in found if one == 70]
+    refused = [one for one in found if isinstance(one, Refused)]
+    assert found[0] == 70  # the oldest is never refused
+    assert len(done) + len(refused) == 4
+    assert 2 <= len(refused) <= 3
+    for why in refused:
+        assert why.status == 503
+        assert why.after is not None
+        assert why.after >= 1
+        assert re.match(r"70 tokens on top of the (70|140) of other requests would take [\d.]+ s, ", str(why))
+
+
+def test_a_request_which_alone_takes_too_long_is_tried():
+    assert paced({"seconds": 0.3}, [60], warm=8) == ["late"]
+
+
+def test_small_batches_say_nothing_of_the_pace():
+    pace = Pace(batch=10, threads=2)
+    assert not pace.add(4, 1.0)
+    assert pace.seconds(10**9) == 0  # nothing is known
+    assert pace.add(10, 1.0)
+    assert pace.seconds(100) == pytest.approx(5.0)
+    assert not pace.add(10, 3.0)
+    assert 5.0 < pace.seconds(100) < 15.0
+    for _ in range(100):
+        pace.add(10, 3.0)
+    assert pace.seconds(100) == pytest.approx(15.0, rel=1e-3)
 
 
 def test_closing_finishes_what_waits():

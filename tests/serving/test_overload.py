@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 
 import anyio
 import pytest
@@ -74,6 +75,48 @@ def test_an_answer_which_takes_too_long_is_504_and_its_work_leaves_the_queue(hel
         held.set()
 
     with_service(reader(), talk, threads=1, seconds=0.1)
+
+
+def test_clients_with_the_largest_requests_are_answered_or_told_when_to_come_again(monkeypatch):
+    """Four of 70 texts of 3 tokens, where 2 seconds are enough for two of them, and never all four are too late."""
+    from regard.serving.deciding import Predicting
+
+    model = reader()
+    found = model.predict(["a"])
+
+    def slowly(self, items, options):
+        time.sleep(len(items) / 100)
+        return found * len(items)
+
+    monkeypatch.setattr(Predicting, "compute", slowly)
+
+    async def talk(client, service):
+        for _ in range(2):  # before anything is measured, and after
+            answers = []
+
+            async def one(answers=answers):
+                answers.append(await client.post("/predict", json={"texts": ["a"] * 70}))
+
+            async with anyio.create_task_group() as group:
+                for _ in range(4):
+                    group.start_soon(one)
+            assert {answer.status_code for answer in answers} == {200, 503}
+            for answer in answers:
+                assert answer.status_code == 200 or int(answer.headers["Retry-After"]) >= 1
+        assert "regard_queue_tokens 0" in (await client.get("/metrics")).text
+
+    with_service(model, talk, threads=1, seconds=2.0, batch=12)
+
+
+def test_the_tokens_which_wait_are_told(held):
+    async def talk(client, service):
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: client.post("/predict", json={"texts": ["the red dog"] * 4}))
+            await until(lambda: service.worker.tokens == 15)
+            assert "regard_queue_tokens 15" in (await client.get("/metrics")).text
+            held.set()
+
+    with_service(reader(), talk, threads=1, batch=5)
 
 
 def test_a_body_which_does_not_come_is_408(held):

@@ -75,7 +75,9 @@ def test_the_page_tells_requests_latencies_batches_tokens_and_the_queue():
     assert 0 < found["regard_request_seconds_sum"][("endpoint", "/predict"),] < 60
     assert found["regard_batch_inputs_sum"][()] == 3
     assert found["regard_batch_tokens_sum"][()] == found["regard_tokens_total"][("kind", "read"),] == 5 + 4 + 3
-    assert found["regard_queue_length"][()] == found["regard_requests_open"][()] == 0
+    assert (
+        found["regard_queue_length"][()] == found["regard_queue_tokens"][()] == found["regard_requests_open"][()] == 0
+    )
     assert found["regard_ready"][()] == 1
     for name, samples in found.items():
         if name.endswith("_bucket"):
