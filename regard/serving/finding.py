@@ -32,7 +32,7 @@ class Questions(Body):
 
 
 class FoundSpan(Answer):
-    """An answer, and from which character of the context to which it stands."""
+    """An answer, its score and probability, and from which character of the context to which it stands."""
 
     text: str
     start: int
@@ -50,7 +50,7 @@ class FoundAnswer(Answer):
 
 
 class Answers(Answer):
-    """Of each question."""
+    """The answer to each question, in their order."""
 
     answers: list[FoundAnswer]
 
@@ -153,7 +153,7 @@ class MaskedTexts(Body):
 
 
 class FilledTexts(Answer):
-    """Of each text and each mask in it the likeliest pieces, the best first."""
+    """Of each text, and of each mask in it, the likeliest pieces, the best first."""
 
     texts: list[list[list[Filled]]]
 
@@ -174,9 +174,24 @@ class Filling(ReadingUse[MaskedTexts]):
         self.require_count("texts", body.texts)
         if body.best > self.model.tokenizer.size:
             raise Refused(422, f"best is {body.best}, and the vocabulary has {self.model.tokenizer.size} pieces")
-        sizes = [len(masked_ids(self.model, text)) + self.model.framing.added(1) for text in body.texts]
+        ids = [self._ids(n, text) for n, text in enumerate(body.texts)]
+        sizes = [len(own) + self.model.framing.added(1) for own in ids]
         self.fitting("texts", sizes, self.model.longest, truncate=False)
+        masks = sum(own.count(self.model.tokenizer.mask) for own in ids)
+        if masks * body.best > self.limits.pieces:
+            raise Refused(
+                422,
+                f"{masks:,} masks and the best {body.best} pieces of each are {masks * body.best:,} pieces, and the "
+                f"limit is {self.limits.pieces:,}; ask for fewer, or in parts",
+            )
         return Asked(body.texts, sizes, body.best)
+
+    def _ids(self, place: int, text: str) -> list[int]:
+        """Ids of the text in this place."""
+        try:
+            return masked_ids(self.model, text)
+        except ValueError as error:
+            raise Refused(422, f"texts[{place}]: {error}") from error
 
     def compute(self, items: list[Any], options: Any) -> list[list[list[Filled]]]:
         """As `Reader.fill`."""

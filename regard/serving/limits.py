@@ -17,6 +17,7 @@ class Limits:
     tokens: int = 16384  # of a request, of all that has to be read for it
     new_tokens: int = 1024  # written after a prompt, or for a sentence
     beams: int = 8  # of a translation
+    pieces: int = 8192  # listed for the masks of a request, some 60 bytes of its answer each
     requests: int = 256  # at once, waiting or at work; more are refused
     seconds: float = 30.0  # from the first byte of a request to the last of its answer
     pause: float = 0.002  # seconds which a request waits for others to be computed with

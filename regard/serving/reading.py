@@ -20,7 +20,8 @@ class ReadingUse(Use[Asks]):
 
     def fitting(self, name: str, sizes: list[int], longest: int, *, truncate: bool) -> tuple[list[int], int]:
         """Tokens which are read of inputs of these sizes, and how many are cut."""
+        way = ', or set "truncate": true to read it without its end' if "truncate" in self.body.model_fields else ""
         for place, size in enumerate(sizes):
             if size > longest and not truncate:
-                refuse_long(f"{name}[{place}]", size, longest, ', or set "truncate": true to read it without its end')
+                refuse_long(f"{name}[{place}]", size, longest, way)
         return [min(size, longest) for size in sizes], sum(size > longest for size in sizes)

@@ -263,8 +263,24 @@ def test_limits_are_named_with_what_exceeded_them(classifier):
         assert (found.status_code, said in found.json()["error"]) == (422, True), found.text
     found = ask(translator(), "/translate", {"sentences": ["a"], "beams": 9})
     assert "beams is 9, and the limit is 8" in found.json()["error"]
-    found = ask(reader("masked"), "/fill", {"texts": ["the dog"]})
-    assert (found.status_code, "[MASK]" in found.json()["error"]) == (422, True)
+    for texts, limits, said in (
+        (["[MASK] a", "the dog"], {}, "texts[1]: there is nothing to fill in: write [MASK] where a word is missing"),
+        (
+            ["[MASK] a b c d"],
+            {"longest": 5},
+            "texts[0] has 7 tokens with the special ones, and the limit is 5; shorten it",
+        ),
+        (
+            ["[MASK] [MASK]", "[MASK]"],
+            {"pieces": 14},
+            "3 masks and the best 5 pieces of each are 15 pieces, and the limit",
+        ),
+    ):
+        found = ask(reader("masked"), "/fill", {"texts": texts}, **limits)
+        assert (found.status_code, said in found.json()["error"]) == (422, True), found.text
+        assert "truncate" not in found.json()["error"]  # there is no such field
+    assert ask(reader("masked"), "/fill", {"texts": ["[MASK] [MASK]", "[MASK]"]}, pieces=15).status_code == 200
+    assert '"truncate": true' in ask(classifier, "/predict", {"texts": [long]}).json()["error"]
     found = ask(reader("span"), "/answer", {"questions": [[" ", "a dog"]]})
     assert (found.status_code, "questions[0]" in found.json()["error"]) == (422, True)
 
