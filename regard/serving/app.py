@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from regard.serving.guard import Guard
 from regard.serving.limits import Refused
 from regard.serving.service import GONE, Service, parts
 from regard.serving.uses import Body, Use
-from regard.serving.writing import Text, ToWrite, Written
+from regard.serving.writing import Text, ToWrite, Written, WrittenPart
 from regard.storage.names import did_you_mean
 
 JSON = "application/json"
@@ -31,17 +31,32 @@ FAULTS = {
     413: "The body is too large.",
     415: "The body is not declared as JSON.",
     422: "The body is not what the endpoint takes, or exceeds a limit.",
+    500: "The service itself is at fault; its log has more.",
     503: "The service is full, has more to read than it can in time, or stops; Retry-After says when to try again.",
     504: "The answer was not ready in time.",
 }
+RETRY = {"Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}}
+TEXTS = (
+    "Takes JSON, and refuses fields which it does not know. Texts of several requests are computed together, and each "
+    "gets the answer which it would get alone. Where there is none, `error` says why in one sentence; `/about` has the "
+    "limits of a request."
+)
+STREAMED = "With `stream` one JSON object a line comes as soon as there is more text."
 Kind = TypeVar("Kind", bound=Body)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Fault(BaseModel):
-    """Why there is no answer."""
+    """Why there is no answer, in one sentence."""
 
     error: str
+
+
+class Health(BaseModel):
+    """Whether the service lives, and whether it takes requests."""
+
+    live: bool
+    ready: bool
 
 
 def application(service: Service) -> FastAPI:
@@ -66,7 +81,7 @@ def application(service: Service) -> FastAPI:
     if not service.uses:
         about = "What the model writes after a prompt; with `stream`, one JSON object a line as the text comes."
         example = {"prompt": "Once upon a time", "tokens": 40, "temperature": 0.8}
-        _add(app, "/generate", _writing(service), about, ToWrite, Written, example)
+        _add(app, "/generate", _writing(service), about, ToWrite, Written, example, streamed=WrittenPart)
     _add_facts(app, service)
     app.add_middleware(Guard, service=service)
     app.add_exception_handler(Refused, _refused)
@@ -83,38 +98,68 @@ def _add(
     body: type[Body],
     answer: type[BaseModel],
     example: dict[str, Any],
+    streamed: type[BaseModel] | None = None,
 ) -> None:
-    """An endpoint which takes texts."""
+    """An endpoint which takes texts; `streamed` is a line of its answer, where that may come in parts."""
     schema = body.model_json_schema() | {"examples": [example]}
+    lines = {} if streamed is None else {LINES: {"schema": streamed.model_json_schema()}}
     app.add_api_route(
         path,
         handler,
         methods=["POST"],
         summary=about,
+        description=TEXTS if streamed is None else f"{TEXTS} {STREAMED}",
         name=path.strip("/"),
         response_class=JSONResponse,
-        responses={
-            200: {"model": answer, "description": answer.__doc__ or ""},
-            **{status: {"model": Fault, "description": text} for status, text in FAULTS.items()},
-        },
+        responses={200: {"model": answer, "description": answer.__doc__ or "", "content": lines}, **_faults()},
         openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}},
     )
+
+
+def _faults() -> dict[int | str, dict[str, Any]]:
+    """What is declared of the statuses which are no answer."""
+    faults: dict[int | str, dict[str, Any]] = {
+        status: {"model": Fault, "description": text} for status, text in FAULTS.items()
+    }
+    faults[503]["headers"] = RETRY
+    return faults
 
 
 def _add_facts(app: FastAPI, service: Service) -> None:
     """The endpoints which tell of the service."""
 
-    @app.get("/health", summary="Whether the service lives, and takes requests (503 where it does not).")
+    @app.head("/health", include_in_schema=False)
+    @app.get(
+        "/health",
+        summary="Whether the service lives, and takes requests.",
+        description="For probes: 200 as long as requests are taken, and 503 once the service stops or cannot work.",
+        responses={
+            200: {"model": Health, "description": "Requests are taken and worked on."},
+            503: {"model": Health, "description": "The service stops, or its threads have ended."},
+        },
+    )
     async def health() -> Response:
         """Liveness and readiness."""
         return JSONResponse({"live": True, "ready": service.is_ready}, 200 if service.is_ready else 503)
 
-    @app.get("/about", summary="The model, its labels and the limits of requests.")
+    @app.get(
+        "/about",
+        summary="The model, its labels and the limits of requests.",
+        description="An object with the model, its endpoints and its device, and under `limits` what one may ask; of "
+        "an encoder its head, labels and width too, of a language model its context.",
+        responses={200: {"description": "What a client may want to know before it asks."}},
+    )
     async def about() -> Response:
         """Facts."""
         return _json(service.about())
 
-    @app.get("/metrics", summary="Figures for Prometheus.", response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        summary="Figures for Prometheus.",
+        description="Requests by endpoint and status, how long they took, what was computed together, and what waits.",
+        response_class=PlainTextResponse,
+        responses={200: {"description": "The text format of Prometheus, version 0.0.4."}},
+    )
     async def figures() -> Response:
         """Metrics."""
         return Response(service.metrics.page(service.gauges()), media_type=metrics.MEDIA_TYPE)
@@ -123,6 +168,11 @@ def _add_facts(app: FastAPI, service: Service) -> None:
     async def documents(request: Request) -> Response:
         """The description of the service for people."""
         return HTMLResponse(page(app.openapi(), str(request.base_url)))
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> Response:
+        """The way to the description."""
+        return RedirectResponse("docs")
 
 
 def _computing(service: Service, use: Use[Any]) -> Handler:

@@ -30,7 +30,7 @@ class Translated(Answer):
 
 
 class Translations(Answer):
-    """The best of each sentence."""
+    """The best translation of each sentence, in their order."""
 
     translations: list[Translated]
 

@@ -40,11 +40,20 @@ class ToWrite(Body):
 
 
 class Written(Answer):
-    """What was written, why it ended (end, stop or length), and of how many tokens it is; streamed, in parts."""
+    """What was written, why it ended (end, stop or length), and of how many tokens it is."""
 
     text: str
     ended: str
     tokens: int
+
+
+class WrittenPart(Answer):
+    """A line of a streamed answer: more text; the last also says why it ended, or is an error in place of a text."""
+
+    text: str = ""
+    ended: str = ""
+    tokens: int = 0
+    error: str = ""
 
 
 @dataclass(eq=False)

@@ -91,6 +91,52 @@ def test_every_answer_has_the_shape_which_the_description_gives():
         with_service(make(), talk)
 
 
+@pytest.mark.parametrize("path", BODIES)
+def test_the_description_declares_every_status_and_form_and_speaks_to_those_who_ask(path):
+    async def talk(client, _):
+        return (await client.get("/openapi.json")).json()
+
+    paths = with_service(BODIES[path][0](), talk)["paths"]
+    answers = paths[path]["post"]["responses"]
+    assert set(answers) == {"200", "408", "413", "415", "422", "500", "503", "504"}
+    lines = {"application/x-ndjson"} if path == "/generate" else set()
+    assert set(answers["200"]["content"]) == {"application/json"} | lines
+    assert set(answers["503"]["headers"]) == {"Retry-After"}
+    health = paths["/health"]["get"]["responses"]
+    assert set(health) == {"200", "503"}
+    assert health["200"]["content"] == health["503"]["content"]
+    assert "$ref" in health["200"]["content"]["application/json"]["schema"]
+    for entry in (one for methods in paths.values() for one in methods.values()):
+        assert len(entry["description"].split()) > 8, entry["description"]
+        assert all(len(one["description"].split()) > 3 for one in entry["responses"].values()), entry["responses"]
+
+
+def test_every_line_of_a_stream_has_the_shape_which_the_description_gives():
+    async def talk(client, _):
+        entry = (await client.get("/openapi.json")).json()
+        answer = entry["paths"]["/generate"]["post"]["responses"]["200"]["content"]
+        fields = set(answer["application/x-ndjson"]["schema"]["properties"])
+        text = (await client.post("/generate", json={"prompt": "abc", "tokens": 5, "stream": True})).text
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert fields == {"text", "ended", "tokens", "error"}
+        assert set().union(*lines) == fields - {"error"}
+
+    with_service(writer(), talk)
+
+
+def test_the_root_leads_to_the_description_and_health_can_be_asked_without_its_answer():
+    async def talk(client, service):
+        found = await client.get("/")
+        assert found.is_redirect
+        found = await client.get("/", follow_redirects=True)
+        assert (found.status_code, found.url.path) == (200, "/docs")
+        assert (await client.head("/health")).status_code == 200
+        service.is_stopping = True
+        assert (await client.head("/health")).status_code == 503
+
+    with_service(reader(), talk)
+
+
 def test_predictions_are_those_of_the_library(classifier):
     texts = ["the red dog", ("a man", "is old"), ""]
     found = ask(classifier, "/predict", {"texts": texts}).json()["predictions"]
