@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson
+from regard.cli.options import AsJson, find
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def recipes(as_json: AsJson = False) -> None:
 
 
 def info(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory or a run's folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", callback=find, help="A model directory or a run's folder.")],
     as_json: AsJson = False,
 ) -> None:
     """Say what a model is: sizes, parameters, and what it was trained on.

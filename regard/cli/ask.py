@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Bfloat16, Device, Int8, round_as_asked
+from regard.cli.options import AsJson, Bfloat16, Device, Folder, Int8, find, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def answer(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A directory of a model which was tuned on questions.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", callback=find, help="A directory of a model which was tuned on questions.")
+    ],
     question: Annotated[str, typer.Argument(help="In words.")],
     context: Annotated[Path, typer.Option(help="A text file in which the answer is looked for; - is standard input.")],
     threshold: Annotated[
@@ -63,7 +65,9 @@ def answer(
 
 
 def fill(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A directory of a model of masked words.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", callback=find, help="A directory of a model of masked words.")
+    ],
     text: Annotated[str, typer.Argument(help="With [MASK] where a word is missing.")],
     best: Annotated[int, typer.Option(help="Word pieces for each mask.")] = 5,
     as_json: AsJson = False,
@@ -86,7 +90,7 @@ def fill(
 
 
 def embed(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, `minilm`, or hub:OWNER/NAME.")],
+    folder: Folder,
     file: Annotated[Path | None, typer.Argument(help="A text a line; - is standard input.")] = None,
     texts: Annotated[list[str] | None, typer.Option("--text", help="A text; may be given several times.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the vectors as .npy or .safetensors.")] = None,
@@ -111,12 +115,11 @@ def embed(
     from regard.cli.lines import read_lines
     from regard.cli.progress import progress
     from regard.reading.embedding import embed_inputs
-    from regard.reading.pretrained import find_model
     from regard.reading.reader import Reader
     from regard.storage.files import written_whole
     from regard.storage.weights import write_tensors
 
-    reader = Reader.load(find_model(model)).to(device)
+    reader = Reader.load(folder).to(device)
     round_as_asked(reader, int8, bfloat16)
     sentences = read_lines(file) if file is not None else list(texts or ())
     inputs, cut = reader.frame(sentences, reader.pooling.longest)

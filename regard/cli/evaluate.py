@@ -17,6 +17,7 @@ from regard.cli.options import (
     Skip,
     TextColumn,
     columns_of,
+    find,
     given_among,
     require_file,
 )
@@ -65,7 +66,9 @@ def evaluate(
     """
     from regard.models import entry_of
     from regard.models.directory import read_config, require_reading
+    from regard.reading.pretrained import PACKAGES
 
+    folders = [find(path) if str(path) in PACKAGES else path for path in folders]
     files = [path for path in folders if not path.is_dir()]
     folders = [path for path in folders if path.is_dir()]
     for path in files:

@@ -32,7 +32,20 @@ def _at_hand(device: str) -> str:
     return device
 
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")]
+def find(folder: Path) -> Path:
+    """The folder of a model, which may be called by another name, as `minilm`.
+
+    Raises:
+        FileNotFoundError, ValueError: as of `find_model`.
+    """
+    from regard.reading.pretrained import find_model
+
+    return find_model(folder)
+
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", callback=find, help="A model directory, `minilm`, or hub:OWNER/NAME.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(callback=_at_hand, help="cpu, cuda, cuda:1, ...")]
 InBfloat16 = Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16.")]  # of training

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from regard.cli.options import find
+
 ROWS = 6  # which are drawn, and the papers' stride, where nothing else is asked for: figure 3 of the Sparse Transformer
 
 
@@ -39,7 +41,7 @@ def patterns(
         stride = stride or ROWS
         masks, most = published(stride), sys.maxsize
     else:
-        model = load(folder).model
+        model = load(find(folder)).model
         masks, most = patterns_of(model), getattr(model.config, "context", sys.maxsize)
         stride = stride or min(row_of(masks) or ROWS, most)
     save_figure(draw_patterns(masks, positions=positions or min(ROWS * stride, most), stride=stride), out)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Device
+from regard.cli.options import Device, find
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def reach(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A language model's directory.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", callback=find, help="A language model's directory.")],
     file: Annotated[Path, typer.Argument(help="Text, JSON Lines or Parquet.")],
     documents: Annotated[
         str, typer.Option(help="What a document of a plain file is: file, lines, paragraphs.")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import Bfloat16, Device, Int8, round_as_asked
+from regard.cli.options import Bfloat16, Device, Folder, Int8, round_as_asked
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="A model directory, `minilm`, or hub:OWNER/NAME.")],
+    folder: Folder,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 is open to everybody.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes one which is free.")] = 8000,
     threads: Annotated[int, typer.Option(min=0, help="That compute; 0 is one a core.")] = 0,
@@ -55,7 +55,6 @@ def serve(
     import torch
 
     from regard.reading.directory import load
-    from regard.reading.pretrained import find_model
     from regard.serving.limits import Limits
     from regard.serving.server import listening, run
     from regard.serving.service import Service
@@ -72,7 +71,7 @@ def serve(
         batch=batch_tokens or (512 if device == "cpu" else 8192),
     )
     bound = listening(host, port)
-    model = load(find_model(folder)).to(device)
+    model = load(folder).to(device)
     round_as_asked(model, int8, bfloat16)
     service = Service(model, limits, threads or torch.get_num_threads())
     if host not in LOOPBACK:

