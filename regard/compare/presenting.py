@@ -283,7 +283,10 @@ def _in_words(part: Any) -> str:
     """Where text is found, or how it becomes ids."""
     if part is None:
         return "none: models are measured on the validation data"
-    return ", ".join(str(value) if key == "path" else f"{key} {value}" for key, value in _unusual(part).items())
+    values = _unusual(part)
+    if values.get("vocabulary") == 0:  # of kinds whose size the text decides
+        values["vocabulary"] = "all"
+    return ", ".join(str(value) if key == "path" else f"{key} {value}" for key, value in values.items())
 
 
 def _unusual(part: Any) -> dict[str, Any]:

@@ -123,6 +123,13 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page.split("<main", 1)[1]))
 
 
+def test_a_vocabulary_of_all_characters_is_called_so():
+    comparison = read_comparison(["dates-rnnsearch", "dates-transformer"], budget="4min", seeds=1)
+    about = dict(Outcome(comparison, [], YARDSTICKS["pairs"](comparison)).about())
+    assert comparison.first.text.vocabulary == 0
+    assert dict(about["Data, which all share"])["text"].endswith("kind characters, vocabulary all")
+
+
 def test_the_page_has_all_parts(tmp_path):
     page = outcome().save(tmp_path).read_text()
     words = text_of(page)
