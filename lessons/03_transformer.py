@@ -136,7 +136,9 @@ one_by_one = torch.cat(
 off = (several(x) - one_by_one @ several.output.weight.T).abs().max().item()
 wide = 512  # d_model of the paper's base model
 counts = {
-    h: sum(w.numel() for w in MultiHeadAttention(wide, h).parameters())
+    h: sum(
+        w.numel() for w in MultiHeadAttention(wide, h, bias=False).parameters()
+    )
     for h in (1, 8, 64)
 }
 
