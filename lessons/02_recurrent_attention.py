@@ -207,6 +207,44 @@ claim(
 
 # %%
 tell(
+    r"""
+    ## Cheaper scores
+
+    Luong et al. (2015), section 3.1, put no network between the state $s$
+    of the decoder and a state $h$ of the encoder. The *dot* score compares
+    them as they are, the *general* score through a matrix which is learnt:
+
+    $$\mathrm{dot}(s, h) = s^\top h$$
+
+    $$\mathrm{general}(s, h) = s^\top W_a h$$
+
+    Both are one product of matrices for all words at once. And a matrix can
+    be made of two, $W_a = W_Q^\top W_K$: then the general score is the dot
+    score of $W_Q s$, a *query*, and $W_K h$, a *key*. So the Transformer
+    has it, which also divides by a root, so that scores do not grow with
+    the width.
+    """
+)
+
+# %%
+WQ, WK = torch.randn(3, 5), torch.randn(3, 8)
+general = torch.stack([state[0, 0] @ (WQ.T @ WK) @ h for h in annotations[0]])
+dots = (annotations[0] @ WK.T) @ (WQ @ state[0, 0])
+apart = (general - dots).abs().max().item()
+additive = sum(weight.numel() for weight in layer.parameters())
+
+# %%
+claim(
+    "The general score is the dot score of queries and keys, to "
+    f"{apart:.0e}. For states of {WQ.shape[1]} and {WK.shape[1]} numbers the "
+    f"matrix has {WQ.shape[1] * WK.shape[1]} weights, and the additive layer "
+    f"above has {additive}; the dot score has none, and takes states of one "
+    "width.",
+    apart < 1e-5 and WQ.shape[1] * WK.shape[1] < additive,
+)
+
+# %%
+tell(
     """
     ## Both learn
 
@@ -214,6 +252,12 @@ tell(
     networks of a thousand units from very small random weights; networks
     as narrow as these learn faster from Glorot's start. The system without
     attention is given more steps, since its steps are quicker.
+
+    While they learn, the decoder reads the right letters before the one it
+    is to write, whatever it would have written itself. This is *teacher
+    forcing* (after Williams and Zipser, in 1989): all places of a sentence
+    are learnt from at once, and an early mistake spoils none of the others.
+    When it translates there is no teacher, and it reads what it wrote.
     """
 )
 
