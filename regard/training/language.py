@@ -154,6 +154,6 @@ class LanguageTask(Task):
         )
 
     @property
-    def needs_same_processes(self) -> bool:
-        """Lanes, and the memory of each, belong to a number of processes."""
-        return self.run.plan.reading == "segments"
+    def of_memory(self) -> tuple[str, ...]:
+        """What decides how many lanes there are, and where in the text each of them is."""
+        return ("context", "reading", "tokens") if self.run.plan.reading == "segments" else ()

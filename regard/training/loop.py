@@ -43,6 +43,8 @@ from regard.training.run import RUN_FILE, Run, differences, read_run
 from regard.training.schedules import SCHEDULES
 from regard.training.signals import asked_to_stop
 
+MOVED = ("path", "target_path")  # which may be others in a resumed run, for the tokenised text is in its folder
+
 OnStep = Callable[[int, float, nn.Module], None]
 
 
@@ -124,9 +126,11 @@ class _Training:
         is_main = self.processes.is_main
         plan, place = self.run.plan, self.meter.place
         with Bar(plan.steps, place, plan.budget, self.part, shows=is_main, unit=self.task.unit) as self.bar:
-            if self.is_resumed:
-                self.compare_settings()
-            self.begin()
+            changes = self.compare_settings() if self.is_resumed else []
+            with self.processes.main_first():
+                self.task.prepare(self.bar.say, keeps=self.last is not None)
+            self.build()
+            self.keep_settings(changes)
             self.log = Log(self.folder, self.progress.step, writes=is_main)
             try:
                 with asked_to_stop() as self.signals:
@@ -138,25 +142,17 @@ class _Training:
         self.processes.wait()
         return self.trained.load(self.folder).to(self.processes.device)
 
-    def begin(self) -> None:
-        """Make all that the first update needs; a new run for which that fails does not bar its folder to the next."""
-        try:
-            with self.processes.main_first():
-                self.task.prepare(self.bar.say, keeps=self.last is not None)
-            self.build()
-        except Exception:
-            if self.processes.is_main and not self.is_resumed:
-                (self.folder / RUN_FILE).unlink(missing_ok=True)
-            raise
+    def compare_settings(self) -> list[str]:
+        """The settings which are different from those of the run in the folder.
 
-    def compare_settings(self) -> None:
-        """Refuse to go on as another run, and say what else is different."""
+        Raises:
+            ValueError: if one of them makes it another run, or does not go with what the last checkpoint holds.
+        """
         before = read_run(self.folder / RUN_FILE)
         changes = differences(before, self.run)
         fixed = ("model", "text", "train", "validation")  # the best weights are the best on one validation set
-        moved = ("path", "target_path")  # the tokenised text is in the folder
         parts = ((name, *name.partition(".")[::2]) for name in changes)
-        other = [name for name, table, key in parts if table in fixed and (table == "model" or key not in moved)]
+        other = [name for name, table, key in parts if table in fixed and (table == "model" or key not in MOVED)]
         if other:
             raise ValueError(f"{self.folder} holds a run which differs in {', '.join(other)}; choose another folder")
         if before.validation == before.train and self.run.validation != self.run.train:
@@ -164,13 +160,35 @@ class _Training:
                 f"the run in {self.folder} is validated on a share of {before.train.path}, which would become all of "
                 f"{self.run.validation.path}; where the file was moved, set train.path and validation.path to one place"
             )
-        self.processes.wait()
-        if changes:
-            is_moved = any(name.partition(".")[2] in moved for name in changes)
-            stays = "; what is tokenised in its folder stays as it is" if is_moved else ""
-            self.bar.say(f"the run goes on with another {', '.join(changes)}{stays}")
-            if self.processes.is_main:
-                self.run.save(self.folder)
+        if self.last:
+            self.require_same_state(before, changes)
+        return changes
+
+    def require_same_state(self, before: Run, changes: list[str]) -> None:
+        """Refuse settings with which the last checkpoint's optimiser or memory is of no use."""
+        way_out = f"leave it as it is, or go on from the weights in another folder, with --model {self.folder}"
+        if "plan.optimiser" in changes:
+            raise ValueError(
+                f"the checkpoint holds the state of plan.optimiser={before.plan.optimiser!r}, which is none of "
+                f"{self.run.plan.optimiser!r}; {way_out}"
+            )
+        laid_out = {*before.task(before, self.folder).of_memory, *self.task.of_memory}
+        if other := [name for name in changes if name.removeprefix("plan.") in laid_out]:
+            raise ValueError(
+                f"the checkpoint holds a memory laid out by {', '.join(f'plan.{name}' for name in sorted(laid_out))}, "
+                f"and another {', '.join(other)} does not fit it; {way_out}"
+            )
+
+    def keep_settings(self, changes: list[str]) -> None:
+        """Say what is different from the run in the folder, and write it there, once all of the checkpoint fits it."""
+        self.processes.wait()  # until all have read what is written over, and found that theirs fits
+        if not changes:
+            return
+        is_moved = any(name.partition(".")[2] in MOVED for name in changes)
+        stays = "; what is tokenised in its folder stays as it is" if is_moved else ""
+        self.bar.say(f"the run goes on with another {', '.join(changes)}{stays}")
+        if self.processes.is_main:
+            self.run.save(self.folder)
 
     def build(self) -> None:
         """Model, optimiser and stream of batches, as they were at the last checkpoint."""
@@ -207,7 +225,7 @@ class _Training:
             if (self.last / f"memory-{rank}.safetensors").is_file():
                 parts = read_part(self.last, f"memory-{rank}.safetensors")
                 self.memory = tuple(parts[str(n)].to(self.processes.device) for n in range(len(parts)))
-        elif self.task.needs_same_processes:
+        elif self.task.of_memory:
             raise ValueError(
                 f"the run had {before} processes and now has {processes}, but each of them has a part of the text and "
                 f"the memory of it; go on with {before}"

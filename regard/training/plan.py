@@ -252,6 +252,9 @@ class Task(ABC):
         """What a model is worth on the validation text, `nats` (a token) among it."""
 
     @property
-    def needs_same_processes(self) -> bool:
-        """Whether a run can only go on with the number of processes it had."""
-        return False
+    def of_memory(self) -> tuple[str, ...]:
+        """Settings of the plan by which a memory is laid out, where batches go on from those before: a run keeps them.
+
+        It also goes on with the number of processes it had alone, each of which has the memory of its own lanes.
+        """
+        return ()

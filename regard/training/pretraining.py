@@ -248,9 +248,9 @@ class PretrainingTask(Task):
         return {**found, "pair_accuracy": right / pairs} if pairs else found
 
     @property
-    def needs_same_processes(self) -> bool:
-        """Lanes, and the memory of each, belong to a number of processes."""
-        return self.head == "permuted"
+    def of_memory(self) -> tuple[str, ...]:
+        """What decides how many lanes there are, where in the text each of them is, and how much it remembers."""
+        return ("both_ways", "context", "reuse", "tokens") if self.head == "permuted" else ()
 
 
 def _head_of(kind: str, plan: PretrainingPlan) -> str:

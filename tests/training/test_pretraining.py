@@ -107,6 +107,14 @@ def test_a_stopped_run_ends_as_one_which_never_was(tmp_path, text, name):
     assert [part for part in wanted if found.get(part) != wanted[part]] == []
 
 
+@pytest.mark.parametrize("change", [{"tokens": 64}, {"reuse": 8}, {"both_ways": False}])
+def test_a_run_on_permuted_words_is_not_resumed_with_other_lanes(tmp_path, text, change):
+    kind, plan = RUNS["xlnet"]
+    train(planned(text, kind, **plan, steps=2), tmp_path / "run")
+    with pytest.raises(ValueError, match=rf"another plan\.{next(iter(change))} does not fit it"):
+        train(planned(text, kind, **{**plan, "steps": 3, **change}), tmp_path / "run", resume=True)
+
+
 @pytest.mark.parametrize(
     ("kind", "plan", "message"),
     [

@@ -220,3 +220,30 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     finally:
         first.kill()
         first.join()
+
+
+def test_a_run_which_cannot_go_on_with_other_settings_still_goes_on_with_its_own(copy):
+    before = (copy / "run.toml").read_bytes()
+    with pytest.raises(ValueError, match="is not a place in"):
+        train(small(steps=6, save_every=1, tokens=100, pool=2000), copy, resume=True)
+    assert (copy / "run.toml").read_bytes() == before
+    train(LONGER, copy, resume=True)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adadelta", "adamw"])
+def test_a_run_is_not_resumed_with_another_optimiser(copy, optimiser):
+    before = (copy / "run.toml").read_bytes()
+    with pytest.raises(ValueError, match=rf"plan\.optimiser='adam', which is none of '{optimiser}'; .*--model {copy}"):
+        train(small(steps=6, save_every=1, optimiser=optimiser), copy, resume=True)
+    assert (copy / "run.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"tokens": 96}, {"context": 8}, {"reading": "stream"}])
+def test_a_run_with_a_memory_is_not_resumed_with_other_lanes(tmp_path, change):
+    run = written(TEXT, "transformer-xl", reading="segments", steps=2)
+    train(run, tmp_path / "run")
+    other = replace(run, plan=replace(run.plan, steps=3, **change))
+    name = f"plan.{next(iter(change))}"
+    with pytest.raises(ValueError, match=rf"memory laid out by .*another {name} does not fit it.*--model"):
+        train(other, tmp_path / "run", resume=True)
+    train(replace(run, plan=replace(run.plan, steps=3)), tmp_path / "run", resume=True)
