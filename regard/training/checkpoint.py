@@ -90,6 +90,13 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise damaged(folder, error) from error
 
 
+def amend(folder: Path, changes: dict[str, Any]) -> None:
+    """Change values of the JSON part of a checkpoint, which is as it was or changed, at any moment."""
+    state = read_state(folder) | changes
+    with written_whole(folder / STATE) as file:
+        json.dump(state, file, indent=2)
+
+
 def read_part(folder: Path, name: str) -> dict[str, Tensor]:
     """The tensors of one file of a checkpoint.
 

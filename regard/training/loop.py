@@ -23,6 +23,7 @@ from regard.training.checkpoint import (
     MODEL,
     OPTIMISER,
     Writer,
+    amend,
     average,
     checkpoints,
     pack_optimiser,
@@ -131,6 +132,7 @@ class _Training:
                 self.task.prepare(self.bar.say, keeps=self.last is not None)
             self.build()
             self.keep_settings(changes)
+            self.begin_best()
             self.log = Log(self.folder, self.progress.step, writes=is_main)
             try:
                 with asked_to_stop() as self.signals:
@@ -162,6 +164,7 @@ class _Training:
             )
         if self.last:
             self.require_same_state(before, changes)
+        self.progress.best_of = self.progress.best_of or before.plan.best  # which older checkpoints do not say
         return changes
 
     def require_same_state(self, before: Run, changes: list[str]) -> None:
@@ -171,6 +174,12 @@ class _Training:
             raise ValueError(
                 f"the checkpoint holds the state of plan.optimiser={before.plan.optimiser!r}, which is none of "
                 f"{self.run.plan.optimiser!r}; {way_out}"
+            )
+        frozen, now = (getattr(run.plan, "freeze", 0) for run in (before, self.run))
+        if frozen > now:
+            raise ValueError(
+                f"the checkpoint holds no state of the optimiser for layers which plan.freeze={frozen} froze, and "
+                f"plan.freeze={now} would train; {way_out}"
             )
         laid_out = {*before.task(before, self.folder).of_memory, *self.task.of_memory}
         if other := [name for name in changes if name.removeprefix("plan.") in laid_out]:
@@ -189,6 +198,16 @@ class _Training:
         self.bar.say(f"the run goes on with another {', '.join(changes)}{stays}")
         if self.processes.is_main:
             self.run.save(self.folder)
+
+    def begin_best(self) -> None:
+        """Let the next validation decide anew which model is the best, where another measure tells than before."""
+        progress, best = self.progress, self.run.plan.best
+        if progress.best_of not in ("", best) and progress.best_step:
+            self.bar.say(
+                f"the best model was found by {progress.best_of}: with plan.best={best!r} the next is the first"
+            )
+            progress.best, progress.best_step = -math.inf, progress.step  # from here patience counts
+        progress.best_of = best
 
     def build(self) -> None:
         """Model, optimiser and stream of batches, as they were at the last checkpoint."""
@@ -412,16 +431,21 @@ class _Training:
 
     def finish(self) -> None:
         """Try the mean of the last checkpoints, and keep it if it is better than the best."""
+        progress = self.progress
         if not self.processes.is_main or self.run.plan.average < 2:
             return
+        if progress.best == -math.inf and progress.best_step:
+            return  # nothing was measured since another measure tells what is best, so that nothing compares
         folders = checkpoints(self.checkpoints)[-self.run.plan.average :]
         model = self.task.build_model()
         fill(model, average(folders), str(self.checkpoints))
         trained, measures, words = self.measure(model.to(self.processes.device))
-        kept = self.merit(measures) >= self.progress.best
-        if kept:
+        value = self.merit(measures)
+        if kept := value >= progress.best:
             trained.save(self.folder)
-        verdict = "kept" if kept else f"not better than step {self.progress.best_step:,}"
+            progress.best = value  # which whatever trains on has to exceed; patience still counts from the best step
+            amend(folders[-1], {"best": value})
+        verdict = "kept" if kept else f"not better than step {progress.best_step:,}"
         self.bar.say(f"mean of the last {len(folders)} checkpoints: {words}  ({verdict})")
 
 

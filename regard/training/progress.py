@@ -9,7 +9,7 @@ from regard.data.loading import Cursor
 from regard.training.budget import OPERATIONS, SECONDS, TOKENS
 from regard.training.checkpoint import damaged, read_state
 
-_LATER = ("extent", "counted", "counted_extent", "memory")  # which a checkpoint from before there were budgets has not
+_LATER = {"extent": 0, "counted": 0, "counted_extent": 0, "memory": 0, "best_of": ""}  # which old checkpoints have not
 
 
 @dataclass
@@ -18,7 +18,8 @@ class Progress:
 
     step: int = 0
     cursor: Cursor = Cursor()
-    best: float = -math.inf
+    best: float = -math.inf  # the highest `best_of`, or the lowest loss with its sign turned
+    best_of: str = ""  # plan.best, by which it was found
     best_step: int = 0
     level: float | None = None  # smoothed loss, nats a token
     lowest: float = math.inf  # its lowest
@@ -52,7 +53,7 @@ class Progress:
         Raises:
             ValueError: if it is damaged.
         """
-        table = {**dict.fromkeys(_LATER, 0), **read_state(folder)}
+        table = _LATER | read_state(folder)
         try:
             values = {key: table[key] for key in vars(cls())}
             values["cursor"] = Cursor(*values["cursor"])

@@ -507,3 +507,10 @@ def test_two_processes_tune_what_has_weights_which_are_not_used(tmp_path, table)
     assert ended(*launch_several(run, tmp_path / "run", 2)) == [0, 0]
     before, after = (load_file(folder / "model.safetensors") for folder in (model, tmp_path / "run"))
     assert torch.equal(before["mask_emb"], after["transformer.mask_emb"])
+
+
+def test_layers_which_were_frozen_are_not_trained_by_a_resumed_run(tmp_path, bert, table):
+    run, _ = planned(bert, table, save_every=2, freeze=2)
+    train_until(run, tmp_path / "run", 5)
+    with pytest.raises(ValueError, match=r"layers which plan\.freeze=2 froze, and plan\.freeze=0 would train"):
+        train(dataclasses.replace(run, plan=dataclasses.replace(run.plan, freeze=0)), tmp_path / "run", resume=True)

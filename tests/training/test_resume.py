@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import psutil
 import pytest
 from small_runs import ended, launch, outcome, small, written
 
+import regard
 from regard.decoding.translator import save_search
-from regard.training.checkpoint import checkpoints
+from regard.training.checkpoint import checkpoints, read_state
+from regard.training.log import read_measures
 from regard.training.loop import train
 
 TEXT = Path(tempfile.mkdtemp()) / "text"
@@ -247,3 +250,46 @@ def test_a_run_with_a_memory_is_not_resumed_with_other_lanes(tmp_path, change):
     with pytest.raises(ValueError, match=rf"memory laid out by .*another {name} does not fit it.*--model"):
         train(other, tmp_path / "run", resume=True)
     train(replace(run, plan=replace(run.plan, steps=3)), tmp_path / "run", resume=True)
+
+
+def test_values_of_another_measure_are_not_compared(copy, capfd):
+    train(small(steps=6, save_every=1, best="loss"), copy, resume=True)
+    assert "the best model was found by bleu: with plan.best='loss' the next is the first" in capfd.readouterr().err
+    state = read_state(checkpoints(copy / "checkpoints")[-1])
+    assert (state["best_of"], state["best_step"] > 4, state["best"] < 0) == ("loss", True, True)
+
+
+def test_a_finished_run_keeps_its_weights_when_another_measure_tells(copy):
+    before = (copy / "model.safetensors").read_bytes()
+    train(small(steps=4, save_every=1, best="loss", average=2), copy, resume=True)
+    assert (copy / "model.safetensors").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory):
+    """A run which ends with the mean of its last checkpoints: it is better than the last one, for the rate is high."""
+    folder = tmp_path_factory.mktemp("averaged") / "run"
+    plan = {"average": 6, "best": "loss", "rate": 0.02, "schedule": "constant", "rise": 100.0, "validate_every": 100}
+    run = small(steps=20, save_every=1, **plan)
+    train(run, folder)
+    return run, folder
+
+
+def test_what_a_kept_mean_is_worth_must_be_exceeded(averaged):
+    run, folder = averaged
+    task = run.task(run, folder)
+    task.prepare(lambda text: None, keeps=True)
+    worth = -task.measure(regard.load(folder), nullcontext())["nats"]
+    (last,) = (
+        line["validation_nats"] for line in read_measures(folder / "measures.jsonl") if "validation_nats" in line
+    )
+    assert worth > -last
+    state = read_state(checkpoints(folder / "checkpoints")[-1])
+    assert state["best"] == pytest.approx(worth, abs=1e-6)  # float32 on one machine
+
+
+def test_a_run_with_a_kept_mean_and_nothing_left_to_do_stays_as_it_is(averaged, tmp_path):
+    run, folder = averaged
+    again = shutil.copytree(folder, tmp_path / "run")
+    train(run, again, resume=True)
+    assert outcome(again) == outcome(folder)
