@@ -26,6 +26,7 @@ from regard.models.parameters import plain_weights
 from regard.storage.files import written_whole
 from regard.storage.folders import folder_whole, taken
 from regard.text.tokenizer import TOKENIZER
+from regard.training.beginning import require_model
 from regard.training.checkpoint import checkpoints
 from regard.training.log import MEASURES, Part, read_measures
 from regard.training.loop import Diverged, Interrupted, train
@@ -36,7 +37,7 @@ from regard.training.run import Run, differing
 from regard.training.translation import TranslationTask
 
 RESULT = "result.json"
-SHARED, LOCKS = "shared", "shared/.locks"
+SHARED, LOCKS, RUNS = "shared", "shared/.locks", "runs"
 PAUSE = 5.0  # seconds between two looks at what other processes have not ended
 
 
@@ -124,9 +125,11 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> tuple[list[Result
         _claim(comparison, folder, say)
         first = comparison.first
         first.task(first, folder / SHARED).prepare(say, keeps=True)
+        for name, run in comparison.contestants.items():
+            _require_model(run, name, folder / SHARED)
     yardstick = YARDSTICKS[comparison.reads](comparison)
     turns = [(name, seed) for seed in range(1, comparison.seeds + 1) for name in comparison.contestants]
-    places = [folder / "runs" / f"{folder_name(name)}-{seed}" for name, seed in turns]
+    places = [folder / RUNS / f"{folder_name(name)}-{seed}" for name, seed in turns]
     parts = [Part(f"{name}, seed {seed}", number, len(turns)) for number, (name, seed) in enumerate(turns, 1)]
 
     def is_done(number: int) -> bool:
@@ -158,12 +161,31 @@ def _claim(comparison: Comparison, folder: Path, say: Say) -> None:
         differs = differing(before.table(), comparison.table())
         if differs == ["seeds"]:
             say(f"{comparison.seeds} seeds instead of {before.seeds}")
+        elif differs and not any((folder / RUNS).glob("*")):
+            say("nothing was trained here so far: the comparison begins anew")
+            for left in (folder / SHARED).iterdir():
+                if left.name != Path(LOCKS).name:  # in which this process holds one
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
         elif differs:
             raise ValueError(
                 f"{folder} holds a comparison which differs in {', '.join(differs)}; choose another --out, or go on "
                 f"with that one by `regard compare --out {folder}`"
             )
     comparison.save(folder)
+
+
+def _require_model(run: Run, name: str, data: Path) -> None:
+    """Refuse a contestant which cannot be made for the tokenizer of all, before one of them spends its budget.
+
+    Raises:
+        ValueError: if it cannot; names it.
+    """
+    task = run.task(run, data)
+    task.prepare(lambda text: None, keeps=True)
+    try:
+        require_model(run, task.build_config())
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _result(run: Run, name: str, place: Path, data: Path, yardstick: Yardstick, part: Part, say: Say) -> Result:

@@ -11,7 +11,7 @@ from regard.attention.masks import Mask
 from regard.attention.record import Attention
 from regard.layers.cache import FillingCache, WritingCache
 from regard.layers.linear import Linear, product
-from regard.layers.sizes import require_rate
+from regard.layers.sizes import require_heads, require_rate
 from regard.layers.state import Hypotheses
 
 
@@ -50,9 +50,7 @@ class HeadProjections(Attention):
         super().__init__()
         require_rate("a rate of dropout", dropout)
         key_width = width if key_width is None else key_width
-        for name, value in (("width", width), ("key_width", key_width)):
-            if heads < 1 or value < heads or value % heads:
-                raise ValueError(f"{name} must be a multiple of heads, got {name}={value} and heads={heads}")
+        require_heads(heads, width=width, key_width=key_width)
         self.width, self.heads, self.dropout = width, heads, dropout
         self.widths = key_width, key_width, width  # of query, key and value
         self.projection = Linear(width, sum(self.widths), bias)  # one under the other: W^Q, W^K, W^V

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from regard.data.rows import SkippedDocuments
@@ -75,11 +76,40 @@ def go_on_from(model: nn.Module, first: str | Path) -> None:
     fill(model, plain_weights(load_model(folder)), str(folder))
 
 
-def self_contained(run: Any, config: Any) -> Any:
-    """A run as its folder says it: it does not need the directory of the model which it goes on from any more."""
+def as_begun(run: Any, config: Any) -> Any:
+    """A run as its folder says it: it does not need the directory of the model which it goes on from any more.
+
+    Raises:
+        ValueError: if there can be no such model, before any text is tokenised for it.
+    """
+    require_model(run, config)
     if "from" not in run.model:
         return run
     return dataclasses.replace(run, model={**run.model, **dataclasses.asdict(config)})
+
+
+def require_model(run: Any, config: Any) -> None:
+    """Refuse a configuration of which no model can be made, or whose weights are not those which it goes on from.
+
+    Raises:
+        ValueError: if it is one; names the fields which make weights of another shape.
+    """
+    entry, first = entry_of(run.model["kind"]), run.model.get("from", "")
+    shapes = _shapes(entry.model, config)
+    if not first:
+        return
+    theirs = dataclasses.asdict(read_config(find_model(first))[1])
+    own = dataclasses.asdict(config)
+    differs = [name for name in own if own[name] != theirs[name] and name != "pools"]  # which may begin at random
+    if _shapes(entry.model, dataclasses.replace(config, **{name: theirs[name] for name in differs})) != shapes:
+        wrong = (f"{name}={theirs[name]!r}, not {own[name]!r}" for name in differs if not isinstance(own[name], float))
+        raise ValueError(f"the weights of {first} are of another shape: they have {', '.join(wrong)}")
+
+
+def _shapes(model: type[nn.Module], config: Any) -> dict[str, torch.Size]:
+    """The shapes of a model's weights, none of which is made."""
+    with torch.device("meta"):
+        return {name: weight.shape for name, weight in plain_weights(model(config)).items()}
 
 
 def tokenizer_place(run: Any) -> Path | None:
@@ -100,7 +130,7 @@ def text_tokenizer(run: Any, folder: Path, say: Callable[[str], None]) -> Tokeni
         tokenizer = _of_text(run, say)
         tokenizer.save(folder / TOKENIZER)
         config = run.task.config(run.model, run.text, run.plan, tokenizer.size)
-        self_contained(run, config).save(folder)  # last: a folder with a run.toml has its tokenizer
+        as_begun(run, config).save(folder)  # last: a folder with a run.toml has its tokenizer
     return Tokenizer.load(folder / TOKENIZER)
 
 

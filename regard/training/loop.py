@@ -85,11 +85,17 @@ def train(
     folder, processes = Path(folder), Processes()
     if resume and not (folder / RUN_FILE).is_file():
         raise ValueError(f"there is no run to resume in {folder}: it has no {RUN_FILE}")
-    if not resume and (folder / RUN_FILE).is_file():
-        raise ValueError(f"{folder} holds a run already; resume it with --resume {folder}, or choose another folder")
+    if not resume:
+        _require_no_run(folder)
     processes.wait()  # until all have looked, before the first one writes
     with _alone(folder, processes.is_main):
         return _Training(run, folder, processes, resume, on_step, part).run_all()
+
+
+def _require_no_run(folder: Path) -> None:
+    """Refuse to begin a run where another one has come to a checkpoint, or to a model."""
+    if Run.is_begun(folder) and (checkpoints(folder / "checkpoints") or (folder / MODEL).is_file()):
+        raise ValueError(f"{folder} holds a run already; resume it with --resume {folder}, or choose another folder")
 
 
 @contextmanager
@@ -127,7 +133,7 @@ class _Training:
         is_main = self.processes.is_main
         plan, place = self.run.plan, self.meter.place
         with Bar(plan.steps, place, plan.budget, self.part, shows=is_main, unit=self.task.unit) as self.bar:
-            changes = self.compare_settings() if self.is_resumed else []
+            changes = self.compare_settings() if self.is_resumed else self.begin_anew()
             with self.processes.main_first():
                 self.task.prepare(self.bar.say, keeps=self.last is not None)
             self.build()
@@ -144,6 +150,14 @@ class _Training:
         self.processes.wait()
         return self.trained.load(self.folder).to(self.processes.device)
 
+    def begin_anew(self) -> list[str]:
+        """Forget a run which came to no checkpoint here: to go on with it would be to begin it too."""
+        if self.processes.is_main and Run.is_begun(self.folder):
+            _require_no_run(self.folder)  # now that no other process trains here
+            self.bar.say(f"the run in {self.folder} has come to no checkpoint: it begins anew")
+            (self.folder / RUN_FILE).unlink()
+        return []
+
     def compare_settings(self) -> list[str]:
         """The settings which are different from those of the run in the folder.
 
@@ -156,7 +170,8 @@ class _Training:
         parts = ((name, *name.partition(".")[::2]) for name in changes)
         other = [name for name, table, key in parts if table in fixed and (table == "model" or key not in MOVED)]
         if other:
-            raise ValueError(f"{self.folder} holds a run which differs in {', '.join(other)}; choose another folder")
+            way_out = "choose another folder" if self.last else "it has no checkpoint: begin anew, without --resume"
+            raise ValueError(f"{self.folder} holds a run which differs in {', '.join(other)}; {way_out}")
         if before.validation == before.train and self.run.validation != self.run.train:
             raise ValueError(
                 f"the run in {self.folder} is validated on a share of {before.train.path}, which would become all of "

@@ -20,6 +20,7 @@ from regard.training.optimisers import OPTIMISERS, require_use, scaled
 from regard.training.schedules import SCHEDULES
 
 Say = Callable[[str], None]
+LARGEST_SEED = 2**32 - 1  # steps and processes make seeds of their own of it, which torch takes below 2^64
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class Plan:
         for name in self.not_negative:
             if not getattr(self, name) >= 0:  # nor is it "not a number", which is not negative
                 raise ValueError(f"plan.{name} must not be negative, got {getattr(self, name)}")
+        if self.seed > LARGEST_SEED:
+            raise ValueError(f"plan.seed must be {LARGEST_SEED} or less, got {self.seed}")
         for name in ("rate", "rise"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"plan.{name} must be a number above 0, got {getattr(self, name)}")

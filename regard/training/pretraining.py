@@ -130,6 +130,8 @@ class PretrainingTask(Task):
                 raise ValueError(f"plan.{name} means nothing to {kind}; leave it out")
         pools = {"pools": HEADS[wanted].pools} if wanted else {}
         config = configuration(values, **pools, vocabulary=vocabularies[0])
+        if wanted == "masked-pair" and config.segments < 2:
+            raise ValueError(f"model.segments={config.segments} tells no two texts apart: set plan.pairs='none'")
         limit = getattr(config, "context", plan.context)
         if plan.context > limit:
             raise ValueError(f"plan.context={plan.context} exceeds the {limit} positions which the model has")

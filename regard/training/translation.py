@@ -25,7 +25,7 @@ from regard.evaluate.scores import exact_match
 from regard.models import entry_of
 from regard.objectives.translation import Translation
 from regard.text.tokenizer import Tokenizer
-from regard.training.beginning import configuration, self_contained, tokenizer_place
+from regard.training.beginning import as_begun, configuration, tokenizer_place
 from regard.training.plan import Plan, Say, Task, Text
 
 
@@ -48,7 +48,7 @@ class TranslationPlan(Plan):
     best: str = "bleu"  # what names the best checkpoint: bleu, exact_match or loss
 
     positive: ClassVar = (*Plan.positive, "pool")
-    not_negative: ClassVar = (*Plan.not_negative, "sentences")
+    not_negative: ClassVar = (*Plan.not_negative, "sentences", "validate_sentences")
     merits: ClassVar = ("bleu", "exact_match", "loss")
 
     def __post_init__(self):
@@ -89,7 +89,7 @@ class TranslationTask(Task):
             place = tokenizer_place(run)
             self.source, self.target = _train(run, say) if place is None else _load(place)
             save_tokenizers(self.source, self.target, folder)
-            self_contained(run, self.build_config()).save(folder)  # last: a folder with a run.toml has its tokenizers
+            as_begun(run, self.build_config()).save(folder)  # last: a folder with a run.toml has its tokenizers
         self.source, self.target = load_tokenizers(folder)
         self.train, self.validation = (self._store(name, say, keeps) for name in ("train", "validation"))
         plan = run.plan

@@ -360,3 +360,20 @@ def test_encoders_of_one_kind_are_compared_by_their_loss(tmp_path):
 
 def test_every_way_of_reading_has_its_measure():
     assert set(YARDSTICKS) == {"pairs", "text", "inputs"}
+
+
+def test_no_budget_is_spent_before_all_models_are_known_to_be_possible(tmp_path):
+    text = tmp_path / "text"
+    text.write_text("\n".join(LINES) * 20)
+    settings = ["plan.tokens=64", "plan.context=16", "plan.steps=10", "model.width=16", "text.kind=characters"]
+
+    def asked(cutoffs):
+        models = ["gpt2:tiny", f"transformer-xl:tiny,model.cutoffs=[{cutoffs}]"]
+        return read_comparison(models, data=str(text), budget="1ktokens", settings=settings)
+
+    with pytest.raises(ValueError, match=r"transformer-xl.*: cutoffs must ascend"):
+        compare(asked(5000), tmp_path / "out", silent)
+    assert not (tmp_path / "out" / "runs").exists()
+    said = []
+    compare(asked(5), tmp_path / "out", said.append)
+    assert "nothing was trained here so far: the comparison begins anew" in said

@@ -132,6 +132,15 @@ def test_wrong_plans_are_named(text, kind, plan, message):
         planned(text, kind, **plan)
 
 
+def test_an_encoder_of_one_segment_learns_nothing_of_pairs(text):
+    run = planned(text, "bert", pairs="none").table()
+    run["model"]["segments"] = 1
+    build_run(run, "small")
+    run["plan"]["pairs"] = "next"
+    with pytest.raises(ValueError, match=r"model\.segments=1 tells no two texts apart: set plan\.pairs='none'"):
+        build_run(run, "small")
+
+
 def test_next_words_are_learnt_of_whole_sequences_framed_as_those_which_are_masked(text):
     """Devlin et al. 2019, section 5.1: a model which sees the left context alone, on BERT's own inputs."""
     run = planned(text, "gpt-encoder", pairs="none")

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from small_runs import ended, launch, outcome, small, written
+from small_runs import ended, launch, outcome, small, train_until, written
 
 import regard
 from regard.decoding.translator import save_search
 from regard.training.checkpoint import checkpoints, read_state
 from regard.training.log import read_measures
 from regard.training.loop import train
+from regard.training.run import read_run
+from regard.training.translation import TranslationText
 
 TEXT = Path(tempfile.mkdtemp()) / "text"
 RUNS = {
@@ -293,3 +295,37 @@ def test_a_run_with_a_kept_mean_and_nothing_left_to_do_stays_as_it_is(averaged, 
     again = shutil.copytree(folder, tmp_path / "run")
     train(run, again, resume=True)
     assert outcome(again) == outcome(folder)
+
+
+def test_a_run_without_a_checkpoint_may_be_begun_anew_with_other_settings(tmp_path, capfd):
+    folder = tmp_path / "run"
+    train_until(small(), folder, 2)
+    train(replace(small("rnnsearch", steps=2), text=TranslationText(kind="bpe", vocabulary=300)), folder)
+    assert f"the run in {folder} has come to no checkpoint: it begins anew" in capfd.readouterr().err
+    assert read_run(folder / "run.toml").model["kind"] == "rnnsearch"
+    assert regard.load(folder).source.size > 100  # the tokenizer is the new one
+
+
+def test_a_run_without_a_checkpoint_which_has_a_model_is_not_begun_anew(tmp_path):
+    train_until(small(validate_every=1), tmp_path / "run", 3)
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(small(), tmp_path / "run")
+
+
+def test_to_resume_a_run_without_a_checkpoint_as_another_says_how_to_begin_it_anew(tmp_path):
+    train_until(small(), tmp_path / "run", 2)
+    with pytest.raises(
+        ValueError, match=r"differs in model\.kind.*; it has no checkpoint: begin anew, without --resume"
+    ):
+        train(small("rnnsearch"), tmp_path / "run", resume=True)
+
+
+def test_a_model_which_cannot_be_made_leaves_no_run_behind(tmp_path):
+    run = written(TEXT, "transformer-xl", reading="segments", steps=2)
+    wrong = replace(run, model={**run.model, "cutoffs": [200000]})
+    with pytest.raises(ValueError, match="cutoffs must ascend between 0 and the vocabulary"):
+        train(wrong, tmp_path / "run")
+    assert not (tmp_path / "run" / "run.toml").exists()
+    assert not (tmp_path / "run" / "data").exists()
+    train(run, tmp_path / "run")

@@ -88,3 +88,17 @@ def test_a_missing_part_is_named():
 @pytest.mark.parametrize("name", recipes())
 def test_every_recipe_says_what_it_is(name):
     assert read_run(name).about
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("plan.seed=-1", r"plan\.seed must not be negative"),
+        ("plan.seed=4294967296", r"plan\.seed must be 4294967295 or less"),
+        ("plan.validate_sentences=-1", r"plan\.validate_sentences must not be negative"),
+        ("model.heads=3", "width must be a multiple of heads, got width=128 and heads=3"),
+    ],
+)
+def test_settings_which_cannot_work_are_refused_when_a_run_is_read(setting, message):
+    with pytest.raises(ValueError, match=message):
+        read_run("dates-transformer", [setting])
