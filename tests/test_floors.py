@@ -27,6 +27,7 @@ MODELS_BY_NAME = {  # floors above know models by their protocols, but for these
     "decoding/translator.py": {"regard.models.directory", "regard.models.saved"},
     "decoding/writer.py": {"regard.models.directory", "regard.models.saved"},
     "reading/directory.py": {"regard.models", "regard.models.directory"},
+    "reading/embedding.py": {"regard.models.directory"},
     "reading/packed.py": {"regard.models.directory", "regard.models.heads", "regard.models.saved"},
     "training/beginning.py": {
         "regard.models",

@@ -133,9 +133,11 @@ class TaggedText(Source):
                 raise ValueError(f"{self.path}: no column {column!r}{hint}; there is {', '.join(names)}")
             found = [column] if column else [known for known in names if known.lower() in usual]
             if len(found) != 1:
+                option = "--text" if name == "words" else "--label"
                 what = f"may be {' or '.join(found)}" if found else "has none of the usual names"
                 raise ValueError(
-                    f"{self.path}: the column of the {name} {what}, so {name} must name it; there is {', '.join(names)}"
+                    f"{self.path}: the column of the {name} {what}, so {name} must name it ({option} of a "
+                    f"command); there is {', '.join(names)}"
                 )
             columns += found
         return columns

@@ -169,7 +169,7 @@ def test_what_does_not_go_together_is_refused_before_training(tmp_path, gpt, tab
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = Table(str(tmp_path / "t.jsonl"))
     with pytest.raises(ValueError, match=r"model\.both_orders is of classes and numbers of pairs, got True for choice"):
-        planned(gpt, options, options, both_orders=True)
+        planned(gpt, options, Table(options.path, count=10), both_orders=True)
     with pytest.raises(
         ValueError, match=r"plan\.auxiliary is of models which see what comes before alone, as gpt, got"
     ):
@@ -179,7 +179,7 @@ def test_what_does_not_go_together_is_refused_before_training(tmp_path, gpt, tab
     with pytest.raises(
         ValueError, match="head of gpt-encoder must be one of classification, regression, choice, got 't"
     ):
-        planned(gpt, tagged, tagged)
+        planned(gpt, tagged, source_of(tagged.path, "", {"count": 1}))
     questions = source_of(str(tmp_path / "t.json"), "", {})
     with pytest.raises(
         ValueError, match="task of gpt-encoder must be one of classification, regression, choice, got 's"
