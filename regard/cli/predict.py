@@ -26,6 +26,10 @@ def predict(
     ] = None,
     options: Annotated[list[str] | None, typer.Option("--option", help="Of a file: column of an option.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write JSON Lines here instead of printing them.")] = None,
+    skip: Annotated[
+        bool,
+        typer.Option("--skip", help="Of a file: count and pass over what cannot be used; say the place of the rest."),
+    ] = False,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
     device: Device = "cpu",
@@ -40,23 +44,26 @@ def predict(
 
       regard predict runs/reviews new.csv --out predictions.jsonl
 
-      regard predict runs/reviews others.csv --text body
+      regard predict runs/reviews others.csv --text body --skip
 
       regard predict runs/names unseen.conll
     """
     if not file and not texts:
         raise ValueError("give a file, or texts with --text")
+    if not file and skip:
+        raise ValueError("--skip passes over what cannot be used in a file; no file is given")
     if not file and options:
         raise ValueError("--option names a column of a file; give the options of one text with --pair")
     if file and max(len(texts or ()), len(pairs or ())) > 1:
         raise ValueError(f"of {file}, --text and --pair each name one column")
     from regard.cli.progress import progress
+    from regard.data.rows import SkippedExamples
     from regard.reading.predicting import predict_all
     from regard.reading.preparing import SPANS, form_of, prepare
     from regard.reading.reader import Reader
     from regard.storage.files import written_whole
 
-    reader = Reader.load(folder).to(device)
+    reader, skipped = Reader.load(folder).to(device), SkippedExamples() if skip else None
     if reader.head in SPANS:
         raise ValueError(f"{folder} answers questions, which `regard answer` asks")
     if not reader.head:
@@ -64,7 +71,9 @@ def predict(
     reader.require("classification", "regression", "tagging", "choice", use="predict")
     round_as_asked(reader, int8, bfloat16)
     if file:
-        items = _read(folder, reader.head, file, texts, pairs, options)
+        items = _read(folder, reader.head, file, texts, pairs, options, skipped)
+        if skipped is not None:
+            typer.echo(str(skipped), err=True)
     else:
         items = _given(reader.head, texts or [], pairs or [])
     prepared = prepare(reader.head, items, (), form_of(reader))
@@ -74,7 +83,8 @@ def predict(
         typer.echo(f"{what}, and are read without their ends", err=True)
     with progress(len(inputs), "predicting") as done:
         found = predict_all(reader, items, prepared, done)
-    lines = [json.dumps(_plain(one), ensure_ascii=False) for one in found]
+    places = [{"place": item.place} if skip else {} for item in items]  # without what is passed over lines are rows
+    lines = [json.dumps(place | _plain(one), ensure_ascii=False) for place, one in zip(places, found, strict=True)]
     if out is None:
         for line in lines:
             typer.echo(line)
@@ -85,9 +95,15 @@ def predict(
 
 
 def _read(
-    folder: Path, head: str, file: str, texts: list[str] | None, pairs: list[str] | None, options: list[str] | None
+    folder: Path,
+    head: str,
+    file: str,
+    texts: list[str] | None,
+    pairs: list[str] | None,
+    options: list[str] | None,
+    skipped: Any,
 ) -> list[Any]:
-    """The examples of a file.
+    """The examples of a file; those which cannot be used are counted in `skipped`, where there is one.
 
     Raises:
         ValueError: if they are not what the head reads.
@@ -98,7 +114,7 @@ def _read(
     columns = {"text": (texts or [""])[0], "pair": (pairs or [""])[0], "options": tuple(options or ())}
     run = run_in(folder)
     source = source_in(file, head, run, columns)
-    items = list(source.read(labelled=False))  # pyright: ignore[reportCallIssue]
+    items = list(source.read(skipped, labelled=False))  # pyright: ignore[reportCallIssue]
     for item in items[:1]:
         require_kind(item, head)
     require_alike(items, run, file)

@@ -387,6 +387,22 @@ def test_mistakes_of_prediction_are_named(tmp_path, monkeypatch, head, arguments
     assert message in str(result.exception)
 
 
+def test_rows_without_text_are_passed_over_where_that_is_asked_for(tmp_path, reviews):
+    (tmp_path / "a.csv").write_text("text\nthe film was good\n\ndull song\n  \n")
+    refused = run("predict", reviews / "run", tmp_path / "a.csv")
+    assert "a.csv:5: column 'text' is empty" in str(refused.exception)
+    result = run("predict", reviews / "run", tmp_path / "a.csv", "--skip")
+    assert result.exit_code == 0, result.exception
+    said = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(one["place"], one["label"]) for one in said] == [
+        (f"{tmp_path / 'a.csv'}:2", "pos"),
+        (f"{tmp_path / 'a.csv'}:4", "neg"),
+    ]
+    assert "skipped 1 example: 1 with an empty text" in result.stderr
+    alone = run("predict", reviews / "run", "--text", "good", "--skip")
+    assert "no file is given" in str(alone.exception)
+
+
 def test_what_cannot_be_measured_is_counted_where_that_is_asked_for(tmp_path, reviews):
     (tmp_path / "a.csv").write_text("text,label\nfine,pos\n,neg\ndull,odd\n")
     refused = run("evaluate", reviews / "run", tmp_path / "a.csv")
