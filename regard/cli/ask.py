@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regard.cli.options import AsJson, Bfloat16, Device, Folder, Int8, find, round_as_asked
+from regard.cli.options import AsJson, Bfloat16, Device, Folder, Int8, find, given_among, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -18,11 +18,20 @@ def register(app: typer.Typer) -> None:
 
 
 def answer(
+    command: typer.Context,
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", callback=find, help="A directory of a model which was tuned on questions.")
     ],
-    question: Annotated[str, typer.Argument(help="In words.")],
-    context: Annotated[Path, typer.Option(help="A text file in which the answer is looked for; - is standard input.")],
+    question: Annotated[str, typer.Argument(help="In words.")] = "",
+    context: Annotated[
+        Path | None, typer.Option(help="A text file in which the answer is looked for; - is standard input.")
+    ] = None,
+    questions: Annotated[
+        Path | None, typer.Option(help="Answer all of a file instead: SQuAD's JSON, with answers or without.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Of a file: write its answers here, in the form which SQuAD's script reads.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Odds of no answer above which there is none; without, what was tuned.")
     ] = None,
@@ -30,12 +39,25 @@ def answer(
     as_json: AsJson = False,
     device: Device = "cpu",
 ) -> None:
-    """Answer a question out of a text of any length.
+    """Answer a question out of a text of any length, or all questions of a file.
 
-    Example:
+    Examples:
 
       regard answer runs/squad --context article.txt 'When was the bridge built?'
+
+      regard answer runs/squad --questions asked.json --out predictions.json
     """
+    if threshold is not None and not math.isfinite(threshold):
+        raise ValueError(f"--threshold must be a finite number, got {threshold}")
+    if questions is not None:
+        if strange := given_among(command, "question", "context", "best", "as_json"):
+            raise ValueError(f"--questions takes all of a file; leave {', '.join(strange)} away")
+        _answer_all(folder, questions, out, threshold, device)
+        return
+    if out is not None:
+        raise ValueError("--out takes the answers to a file of questions, which --questions names")
+    if not question or context is None:
+        raise ValueError("give a question and --context FILE, or a file of questions with --questions")
     import dataclasses
 
     from regard.cli.lines import read_lines
@@ -44,8 +66,6 @@ def answer(
     from regard.evaluate.squad_files import read_threshold
     from regard.reading.reader import Reader
 
-    if threshold is not None and not math.isfinite(threshold):
-        raise ValueError(f"--threshold must be a finite number, got {threshold}")
     reader, text = Reader.load(folder).to(device), "\n".join(read_lines(context))
     asked = len(reader.tokenizer.encode(question))
     if asked > LONGEST_QUESTION:
@@ -62,6 +82,27 @@ def answer(
     for span in ranked.spans[:best]:
         typer.echo(f"  {span.probability:6.1%}  characters {span.start:,} to {span.end:,}: {span.text}")
     typer.echo(f"  odds of no answer {ranked.null_odds:.2f}, against a threshold of {limit:g}")
+
+
+def _answer_all(folder: Path, file: Path, out: Path | None, threshold: float | None, device: str) -> None:
+    """Answer the questions of a file, and write their answers by their ids, or print them."""
+    from regard.cli.examples import run_in, stride_of
+    from regard.cli.questions import answers_to
+    from regard.data.benchmarks import SquadFile
+    from regard.decoding.spans import decided
+    from regard.evaluate.squad_files import read_threshold, write_predictions
+    from regard.reading.reader import Reader
+
+    asked, reader = SquadFile(str(file)).read(), Reader.load(folder).to(device)
+    limit = read_threshold(folder) if threshold is None else threshold
+    found = decided(answers_to(asked, reader, stride_of(run_in(folder))), limit)
+    without = sum(not one for one in found.values())
+    typer.echo(f"{len(found):,} questions; {without:,} get no answer, at odds of that above {limit:g}", err=True)
+    if out is None:
+        typer.echo(json.dumps(found, indent=4, ensure_ascii=False))
+        return
+    write_predictions(out, found)
+    typer.echo(str(out))
 
 
 def fill(

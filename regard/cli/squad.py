@@ -58,7 +58,6 @@ def squad(
     """
     from regard.cli.folders import is_done, require_free
     from regard.data.benchmarks import SquadFile
-    from regard.data.squad import read_squad
     from regard.reading.preparing import SPANS
     from regard.reading.pretrained import find_model
     from regard.training.loop import train as start
@@ -69,7 +68,7 @@ def squad(
     require_alone(
         "`regard finetune` takes questions to several processes, and `regard squad --out` scores what it made"
     )
-    questions = read_squad(dev)
+    questions = SquadFile(str(dev)).read()
     if predictions is not None:
         if others := given(context, "dev", "predictions", "odds", "threshold", "as_json"):
             raise ValueError(f"--predictions are scored as they are; leave {', '.join(others)} away")
@@ -170,15 +169,8 @@ def _best_and_odds(ranked: dict) -> tuple[dict[str, str], dict[str, float]]:
 
 def _answers(folder: Path, questions: list, stride: int) -> dict:
     """The answers of a model to questions, by id; it computes where it was trained."""
-    from regard.cli.progress import progress
-    from regard.reading.answering import find
-    from regard.reading.preparing import form_of, prepare
+    from regard.cli.questions import answers_to
     from regard.reading.reader import Reader
     from regard.training.processes import Processes
 
-    reader = Reader.load(folder).to(Processes().device)
-    prepared = prepare(
-        reader.head, [question.without_answers() for question in questions], (), form_of(reader, stride=stride)
-    )
-    with progress(len(prepared.windows), "answering") as done:
-        return find(reader, prepared.windows, prepared.examples.inputs, done).ranked
+    return answers_to(questions, Reader.load(folder).to(Processes().device), stride)

@@ -46,9 +46,14 @@ def write_answers(folder: str | Path, ranked: Mapping[str, Ranked], *, threshold
     }
     # JSON has no infinity, which is the odds where a context has no token
     null_odds = {id: min(one.null_odds, sys.float_info.max) for id, one in ranked.items()}
-    _write(folder / PREDICTIONS, decided(ranked, threshold))
+    write_predictions(folder / PREDICTIONS, decided(ranked, threshold))
     _write(folder / NBEST, nbest)
     _write(folder / NULL_ODDS, null_odds)
+
+
+def write_predictions(path: str | Path, answers: Mapping[str, str]) -> None:
+    """Write the answer to each question by its id, as the official script reads them."""
+    _write(Path(path), answers)
 
 
 def read_predictions(path: str | Path) -> dict[str, str]:

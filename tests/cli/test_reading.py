@@ -492,6 +492,17 @@ def test_questions_are_learnt_scored_and_answered(tmp_path, bert):
     measured = json.loads(run("evaluate", out, tmp_path / "dev.json", "--json").stdout)["run"]
     assert measured["threshold"] == answer["threshold"]
     assert measured["measures"]["exact"] == report["exact"]
+    asked = json.loads((tmp_path / "dev.json").read_text())
+    for one in asked["data"]:
+        del one["paragraphs"][0]["qas"][0]["answers"], one["paragraphs"][0]["qas"][0]["is_impossible"]
+    (tmp_path / "asked.json").write_text(json.dumps(asked))
+    result = run("answer", out, "--questions", tmp_path / "asked.json", "--out", tmp_path / "found.json")
+    assert result.exit_code == 0, result.exception
+    assert json.loads((tmp_path / "found.json").read_text()) == predictions
+    assert f"12 questions; {list(predictions.values()).count('')} get no answer" in result.stderr
+    assert json.loads(run("answer", out, "--questions", tmp_path / "asked.json").stdout) == predictions
+    unknown = run("evaluate", out, tmp_path / "asked.json")
+    assert "no question says what its answer is; ask them with `regard answer`" in str(unknown.exception)
     write_threshold(out, -1e9)  # of a model which says that there is no answer, whatever it is asked
     shown = run("evaluate", out, tmp_path / "dev.json").stdout
     assert f"exact{'':<15}  {100 * 4 / 12:.4f}" in shown
@@ -501,6 +512,18 @@ def test_questions_are_learnt_scored_and_answered(tmp_path, bert):
     page = (tmp_path / "page.html").read_text()
     assert "<dt>threshold of no answer</dt><dd>-1000000000.0000</dd>" in page
     assert "measured on 12 questions: " in page
+
+
+def test_answers_are_asked_for_in_one_of_two_ways(tmp_path, reviews):
+    (tmp_path / "a.json").write_text('{"data": []}')
+    for given, message in (
+        (["Who?"], "give a question and --context FILE, or a file of questions with --questions"),
+        (["--questions", tmp_path / "a.json", "--best", 2], "leave --best away"),
+        (["--questions", tmp_path / "a.json"], "a.json: there is no question in it"),
+        (["Who?", "--out", "b.json"], "--out takes the answers to a file of questions"),
+    ):
+        assert message in str(run("answer", reviews / "run", *given).exception)
+    assert "a.json: there is no question in it" in str(run("squad", "--dev", tmp_path / "a.json").exception)
 
 
 def test_predictions_of_others_are_scored_by_the_official_scripts(tmp_path):
