@@ -45,6 +45,8 @@ Examples:
   regard view runs/dates --text 'de_CH 3. März 1998' --out attention.html
 """
 
+MISPLACED = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for module in (
     *(train, finetune, tune, translate, generate, predict, ask, evaluate, score, glue, squad, serve),
@@ -71,7 +73,7 @@ def main() -> None:
     """Run a command; a user's mistake becomes one line and exit status 1."""
     try:
         app()
-    except (ValueError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
+    except (ValueError, *MISPLACED) as error:
         _fail(error)
     except BrokenPipeError:  # whoever read our output has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -87,12 +87,15 @@ def answer(
 def _answer_all(folder: Path, file: Path, out: Path | None, threshold: float | None, device: str) -> None:
     """Answer the questions of a file, and write their answers by their ids, or print them."""
     from regard.cli.examples import run_in, stride_of
+    from regard.cli.folders import require_room
     from regard.cli.questions import answers_to
     from regard.data.benchmarks import SquadFile
     from regard.decoding.spans import decided
     from regard.evaluate.squad_files import read_threshold, write_predictions
     from regard.reading.reader import Reader
 
+    if out is not None:
+        require_room(out, is_folder=False)
     asked, reader = SquadFile(str(file)).read(), Reader.load(folder).to(device)
     limit = read_threshold(folder) if threshold is None else threshold
     found = decided(answers_to(asked, reader, stride_of(run_in(folder))), limit)

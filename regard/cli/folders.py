@@ -4,12 +4,26 @@ from pathlib import Path
 from typing import Any
 
 
-def require_free(out: Path) -> None:
-    """Refuse to begin a run where a model lies which no run has made, and which would be lost.
+def require_room(out: Path, *, is_folder: bool) -> None:
+    """Refuse to write a folder where a file stands, a file where a folder stands, and either below a file.
 
     Raises:
-        ValueError: if one does.
+        ValueError: if that is so.
     """
+    if out.exists() and out.is_dir() != is_folder:
+        raise ValueError(f"{out} is a {'file' if is_folder else 'folder'}; choose another --out")
+    for above in out.parents:
+        if above.exists() and not above.is_dir():
+            raise ValueError(f"{out} lies below {above}, which is a file; choose another --out")
+
+
+def require_free(out: Path) -> None:
+    """Refuse to begin a run where no folder can be, or where a model lies which no run has made and would be lost.
+
+    Raises:
+        ValueError: if that is so.
+    """
+    require_room(out, is_folder=True)
     from regard.models.directory import CONFIG, WEIGHTS
     from regard.training.run import RUN_FILE
 

@@ -56,6 +56,7 @@ def predict(
         raise ValueError("--option names a column of a file; give the options of one text with --pair")
     if file and max(len(texts or ()), len(pairs or ())) > 1:
         raise ValueError(f"of {file}, --text and --pair each name one column")
+    from regard.cli.folders import require_room
     from regard.cli.progress import progress
     from regard.data.rows import SkippedExamples
     from regard.reading.predicting import predict_all
@@ -63,6 +64,8 @@ def predict(
     from regard.reading.reader import Reader
     from regard.storage.files import written_whole
 
+    if out is not None:
+        require_room(out, is_folder=False)
     reader, skipped = Reader.load(folder).to(device), SkippedExamples() if skip else None
     if reader.head in SPANS:
         raise ValueError(f"{folder} answers questions, which `regard answer` asks")

@@ -9,7 +9,7 @@ import pytest
 from small_encoders import save_reader, write_reviews, write_sentences
 from typer.testing import CliRunner
 
-from regard.cli.__main__ import app
+from regard.cli.__main__ import app, main
 from regard.evaluate.squad_files import write_threshold
 from regard.training.run import read_run
 
@@ -198,6 +198,33 @@ def test_a_file_which_is_written_otherwise_is_read_as_the_error_advises(tmp_path
     result = run(*command, *advice, "--validation", tmp_path / f"other{name}", "--set", "validation.count=6")
     assert result.exit_code == 0, (result.output, result.exception)
     assert read_run(tmp_path / "second" / "run.toml").validation.count == 6
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [("file", "{} is a file; choose another --out"), ("file/run", "{} lies below {file}, which is a file; choose")],
+)
+def test_a_file_leaves_no_room_for_a_run_or_predictions(tmp_path, bert, reviews, out, message):
+    (tmp_path / "file").write_text("")
+    wanted = message.format(tmp_path / out, file=tmp_path / "file")
+    command = ("finetune", "--model", bert, "--train", reviews / "train.csv", "--out")
+    assert wanted in str(run(*command, tmp_path / out).exception)
+    command = ("predict", reviews / "run", "--text", "good", "--out")
+    if out == "file":
+        assert f"{tmp_path} is a folder; choose" in str(run(*command, tmp_path).exception)
+    else:
+        assert wanted in str(run(*command, tmp_path / out).exception)
+
+
+@pytest.mark.parametrize("out", ["file", "file/runs"])
+def test_a_place_which_cannot_be_is_one_line(tmp_path, monkeypatch, capsys, bert, out):
+    write_glue(tmp_path / "glue", "SST-2", 40)
+    (tmp_path / "file").write_text("")
+    given = ("glue", "--data", tmp_path / "glue", "--model", bert, "--settings", "bert", "--out", tmp_path / out)
+    monkeypatch.setattr("sys.argv", ["regard", *map(str, given)])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.splitlines()[-1].startswith("regard: ")
 
 
 def test_an_input_is_no_longer_than_the_model_reads(tmp_path, bert, reviews):
