@@ -334,7 +334,8 @@ library = measure_numbers(list(hand), alike, human)
 # %%
 table(
     "Pairs as in STS-B: what a person says, and five times the cosine of the "
-    "vectors which MiniLM makes of them, untrained for this",
+    "vectors which MiniLM makes of them, which was tuned for this cosine, by "
+    "other pairs and without such numbers",
     ["first", "second", "person", "MiniLM"],
     [[*pair, own] for pair, own in zip(MEANT, alike, strict=True)],
 )
