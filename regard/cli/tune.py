@@ -35,11 +35,14 @@ def tune(
     from rich.progress import track
 
     from regard.cli.pairs import read_pairs
+    from regard.decoding.beam import Ranking
     from regard.decoding.translator import Translator, save_search
     from regard.evaluate.tuning import PENALTIES, best_of, trials
     from regard.models.directory import require_reading
 
     penalties = penalty or list(PENALTIES)
+    for one in penalties:
+        Ranking(one)  # refuses what is none, before the first one is tried
     require_reading(folder, "pairs")
     sources, references, _ = read_pairs([folder], source, target, part="validation")
     translator = Translator.load(folder).to(device)

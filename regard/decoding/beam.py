@@ -44,8 +44,10 @@ class Ranking:
     coverage: float = 0.0
 
     def __post_init__(self):
-        if self.length < 0 or self.coverage < 0:
-            raise ValueError(f"penalties are not negative, got length={self.length} and coverage={self.coverage}")
+        if not (0 <= self.length < math.inf and 0 <= self.coverage < math.inf):  # nor are they "not a number"
+            raise ValueError(
+                f"penalties are finite and not negative, got length={self.length} and coverage={self.coverage}"
+            )
 
     def divisor(self, tokens: int) -> float:
         """((5 + T) / 6)^alpha."""

@@ -283,6 +283,11 @@ def load_search(folder: Path) -> float:
 
 
 def save_search(length_penalty: float, folder: Path) -> None:
-    """Keep the length penalty with which the model in `folder` translates from now on."""
+    """Keep the length penalty with which the model in `folder` translates from now on.
+
+    Raises:
+        ValueError: if it is none, as "not a number" is.
+    """
+    Ranking(length_penalty)
     with written_whole(folder / SEARCH) as file:
         file.write(json.dumps({"length_penalty": length_penalty}) + "\n")

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import dataclass, replace
+from math import inf, nan
 
 import pytest
 import torch
@@ -343,7 +344,7 @@ def test_arguments_out_of_range_are_refused(changes, message):
         search(markov(torch.zeros(4, 4)), Clock.of(1), **options)
 
 
-@pytest.mark.parametrize("penalties", [(-0.1, 0.0), (0.0, -1.0)])
-def test_penalties_are_not_negative(penalties):
-    with pytest.raises(ValueError, match="penalties are not negative"):
+@pytest.mark.parametrize("penalties", [(-0.1, 0.0), (0.0, -1.0), (nan, 0.0), (0.0, nan), (inf, 0.0)])
+def test_penalties_are_finite_and_not_negative(penalties):
+    with pytest.raises(ValueError, match="penalties are finite and not negative"):
         Ranking(*penalties)
