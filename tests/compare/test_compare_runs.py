@@ -173,6 +173,7 @@ def test_what_is_done_is_not_done_again_and_seeds_may_be_added(tmp_path, monkeyp
 
 def test_a_folder_holds_one_comparison(tmp_path):
     dates().save(tmp_path)
+    (tmp_path / "runs" / "dates-transformer-1").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"differs in budget, contestants.dates-transformer.plan.budget"):
         compare(dates(budget="3ktokens"), tmp_path, silent)
 
