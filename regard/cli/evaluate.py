@@ -114,8 +114,11 @@ def _score_translators(
     from regard.evaluate.lengths import bleu_by_length
     from regard.evaluate.perplexity import perplexity
     from regard.evaluate.scores import score
+    from regard.storage.figures import require_figure
     from regard.storage.files import written_whole
 
+    if lengths is not None:
+        require_figure(lengths)
     sources, references, names = read_pairs(folders, source, target, part="test")
     systems, scores, penalties = {}, {}, {}
     for name, folder in by_name(folders).items():

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +72,7 @@ def generate(
         window=window,
     )
     if len(prompts) == 1 and not as_json:
+        parts = chain([next(parts)], parts)  # the first one shows that the prompt can be gone on from
         sys.stdout.write(prompts[0])
         for part in parts:
             sys.stdout.write(part.text)

@@ -18,14 +18,24 @@ def read_pairs(
         raise ValueError(f"give both --source and --target, or neither for the run's own {part} set")
     if source is None or target is None:
         return _named_by_runs(folders, part)
+    return *read_both(source, target), [f"{source}, {target}"]
+
+
+def read_both(source: Path, target: Path) -> tuple[list[str], list[str]]:
+    """The lines of two files, each of which has a counterpart in the other.
+
+    Raises:
+        ValueError: if the files differ in length.
+    """
     sources, references = read_lines(source), read_lines(target)
     if len(sources) != len(references):
         raise ValueError(f"{source} has {len(sources)} lines, but {target} has {len(references)}")
-    return sources, references, [f"{source}, {target}"]
+    return sources, references
 
 
 def _named_by_runs(folders: list[Path], part: str) -> tuple[list[str], list[str], list[str]]:
     """The part which the first folder's run names; all must name the same."""
+    from regard.data.rows import Skipped
     from regard.data.sources import located
     from regard.training.run import RUN_FILE, read_run
 
@@ -39,5 +49,7 @@ def _named_by_runs(folders: list[Path], part: str) -> tuple[list[str], list[str]
         raise ValueError(f"the run in {folders[0]} names no {part} set; give --source and --target")
     if any(getattr(run, part) != text for run in runs):
         raise ValueError(f"the runs name different {part} sets; give --source and --target")
-    pairs = list(located(text).read())
+    if len({run.text.skip for run in runs}) > 1:
+        raise ValueError("the runs differ in text.skip, so that their sets may too; give --source and --target")
+    pairs = list(located(text).read(Skipped() if runs[0].text.skip else None))  # as the run itself reads them
     return [pair.source for pair in pairs], [pair.target for pair in pairs], [text.path, text.target_path]

@@ -1,6 +1,5 @@
 """`regard patterns`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from regard.cli.options import find
 
 ROWS = 6  # which are drawn, and the papers' stride, where nothing else is asked for: figure 3 of the Sparse Transformer
+MOST = 2048  # positions of a figure, every pair of which takes some 100 bytes while it is drawn
 
 
 def register(app: typer.Typer) -> None:
@@ -33,16 +33,18 @@ def patterns(
 
       regard patterns runs/sparse --positions 128
     """
+    if max(positions, stride) > MOST:
+        raise ValueError(f"--positions and --stride must be {MOST} or less, for every pair of positions is drawn")
     from regard.reading.directory import load
     from regard.storage.figures import save_figure
     from regard.visualise.patterns import draw_patterns, patterns_of, published, row_of
 
     if folder is None:
         stride = stride or ROWS
-        masks, most = published(stride), sys.maxsize
+        masks, most = published(stride), MOST
     else:
         model = load(find(folder)).model
-        masks, most = patterns_of(model), getattr(model.config, "context", sys.maxsize)
+        masks, most = patterns_of(model), min(MOST, getattr(model.config, "context", MOST))
         stride = stride or min(row_of(masks) or ROWS, most)
     save_figure(draw_patterns(masks, positions=positions or min(ROWS * stride, most), stride=stride), out)
     typer.echo(str(out))

@@ -1,7 +1,6 @@
 """`regard reach`."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -46,20 +45,20 @@ def reach(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    from regard.cli.texts import tokenised
     from regard.data.corpus import Corpus
-    from regard.data.text_store import TextStore
     from regard.decoding.writer import Writer
-    from regard.storage.figures import save_figure
+    from regard.storage.figures import require_figure, save_figure
     from regard.training.run import parsed_settings
     from regard.visualise.reach import measure_reach, reach_figure
 
+    require_figure(out)
     writer = Writer.load(folder, **parsed_settings(settings or ())).to(device)
     context = context or writer.context or 0
     if not context:
         raise ValueError(f"the model in {folder} has no context of its own; give --context, the tokens of a segment")
     corpus = Corpus(str(file), documents=documents, column=column)
-    with tempfile.TemporaryDirectory() as place:
-        store = TextStore.prepare(Path(place) / "text", corpus, writer.tokenizer)
+    with tokenised(corpus, writer.tokenizer) as store:
         columns = (TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("", total=min(tokens or store.size, store.size))

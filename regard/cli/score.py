@@ -1,7 +1,6 @@
 """`regard score`."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -24,17 +23,17 @@ def score(
         str, typer.Option(help="What a document of a plain file is: file, lines, paragraphs.")
     ] = "file",
     column: Annotated[str, typer.Option(help="The column of JSON Lines or Parquet.")] = "",
-    context: Annotated[int, typer.Option(help="Tokens of a window or segment; 0 is as in training.")] = 0,
-    stride: Annotated[int, typer.Option(help="Windows begin so many tokens apart; 0 is the context.")] = 0,
+    context: Annotated[int, typer.Option(min=0, help="Tokens of a window or segment; 0 is as in training.")] = 0,
+    stride: Annotated[int, typer.Option(min=0, help="Windows begin so many tokens apart; 0 is the context.")] = 0,
     lanes: Annotated[
-        int, typer.Option(help="Of a model with memory: parts read side by side; 0 reads without memory.")
+        int, typer.Option(min=0, help="Of a model with memory: parts read side by side; 0 reads without memory.")
     ] = 1,
     apart: Annotated[bool, typer.Option("--apart", help="No document sees another; without, one stream.")] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the model, as memory=640.")
     ] = None,
     skip: Skip = False,
-    batch: Annotated[int, typer.Option(help="Tokens computed together at most, without memory.")] = 4096,
+    batch: Annotated[int, typer.Option(min=1, help="Tokens computed together at most, without memory.")] = 4096,
     int8: Int8 = False,
     bfloat16: Bfloat16 = False,
     as_json: AsJson = False,
@@ -53,9 +52,9 @@ def score(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    from regard.cli.texts import tokenised
     from regard.data.corpus import Corpus
     from regard.data.sources import located
-    from regard.data.text_store import TextStore
     from regard.decoding.writer import Writer
     from regard.evaluate.likelihood import Reading, likelihood
     from regard.evaluate.perplexity import Perplexity
@@ -76,9 +75,13 @@ def score(
     if writer.context is not None and context > writer.context:
         raise ValueError(f"--context {context} exceeds the {writer.context} positions which the model knows")
     has_memory = hasattr(writer.model, "read") and lanes > 0 and not stride and not apart
+    if lanes > 1 and not has_memory:
+        raise ValueError(
+            f"--lanes {lanes} means nothing where no memory is carried on: leave it out, or --stride and --apart; a "
+            "model needs a memory for it"
+        )
     reading = Reading(context, max(batch, context), stride, apart, lanes if has_memory else 0)
-    with tempfile.TemporaryDirectory() as place:
-        store = TextStore.prepare(Path(place) / "text", corpus, writer.tokenizer, skips=skip)
+    with tokenised(corpus, writer.tokenizer, skips=skip) as store:
         columns = (TextColumn("scoring"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("", total=store.size)

@@ -64,7 +64,6 @@ def view(
         raise ValueError("give sentences with --text, a file of them with --source, or a --question with its --context")
     if out.suffix not in (".html", ".png", ".svg"):
         raise ValueError(f"{out} must end in .html, .png or .svg")
-    from regard.cli.lines import read_lines
     from regard.decoding.writer import Writer
     from regard.reading.directory import load
     from regard.reading.reader import Reader
@@ -82,14 +81,33 @@ def view(
         found = pictures(model, text or (), tokens=tokens, seed=seed)
     else:
         _refuse(context, (*WRITING, *READING), f"{folder} holds an encoder-decoder, which translates")
-        sentences = read_lines(source)[:first] if source is not None else list(text or ())
-        references = None if target is None else read_lines(target)[: len(sentences)]
+        sentences, references = _sentences(text or [], source, target)
+        sentences, references = sentences[:first], None if references is None else references[:first]
         found = pictures(model, sentences, references=references, forced=forced, beams=beams)
     if out.suffix == ".html":
         write_page(out, found, title=f"Attention of {folder.resolve().name}")
     else:
         Picture(found).save(out)
     typer.echo(str(out))
+
+
+def _sentences(texts: list[str], source: Path | None, target: Path | None) -> tuple[list[str], list[str] | None]:
+    """What is translated, and the references of a file where there is one.
+
+    Raises:
+        ValueError: if not each sentence has a reference.
+    """
+    from regard.cli.lines import read_lines
+    from regard.cli.pairs import read_both
+
+    if source is not None and target is not None:
+        return read_both(source, target)
+    if target is None:
+        return (read_lines(source) if source is not None else texts), None
+    references = read_lines(target)
+    if len(references) != len(texts):
+        raise ValueError(f"there are {len(texts)} --text, but {target} has {len(references)} lines")
+    return texts, references
 
 
 def _read(

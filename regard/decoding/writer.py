@@ -29,6 +29,9 @@ class Part:
     ended: str = ""  # why the text is over: end (of text), stop or length; nothing while it goes on
 
 
+SEEDS = 1 << 63  # so many, which generators and JSON readers take
+
+
 class Writer(Loaded):
     """What `regard.load` gives for a language model.
 
@@ -122,6 +125,8 @@ class Writer(Loaded):
         seeds = [seed + n for n in range(len(prompts))] if isinstance(seed, int) else list(seed)
         if len(seeds) != len(prompts):
             raise ValueError(f"there are {len(prompts)} prompts, but {len(seeds)} seeds")
+        if wrong := [own for own in seeds if not 0 <= own < SEEDS]:
+            raise ValueError(f"seeds must lie in 0 to {SEEDS - 1}, got {wrong[0]}")
         if beams > 1:
             if sampling != Sampling():
                 raise ValueError("a beam search draws nothing: leave temperature, top_k, top_p and penalty as they are")

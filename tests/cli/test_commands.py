@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 import regard
 from regard.cli.__main__ import app
+from regard.decoding.translator import save_search
 from regard.models.saved import save_model
+from regard.training.run import build_run, read_run
 
 SHORT = [
     *("--set", "plan.steps=4", "--set", "plan.validate_every=2", "--set", "plan.save_every=2"),
@@ -189,6 +191,42 @@ def test_tune_keeps_a_length_penalty_which_all_commands_use(folder, tmp_path):
     lines = ["en_US 3/4/98", "de_CH 3. März 1998"]
     out = run("translate", str(place), "--beams", "2", text="\n".join(lines) + "\n").output.splitlines()
     assert out == regard.load(folder).translate(lines, beams=2, length_penalty=3.0)
+
+
+@pytest.mark.parametrize("penalty", ["nan", "inf", "-1"])
+def test_tune_refuses_what_is_no_penalty(folder, penalty):
+    before = (folder / "search.json").read_bytes()
+    said = str(run("tune", str(folder), "--penalty", "0.6", "--penalty", penalty, "--beams", "2").exception)
+    assert f"penalties are finite and not negative, got length={float(penalty)}" in said
+    with pytest.raises(ValueError, match="penalties are finite"):
+        save_search(float(penalty), folder)
+    assert (folder / "search.json").read_bytes() == before
+
+
+@pytest.fixture
+def skipping(folder, tmp_path):
+    """A run which passes over what it cannot use, and whose sets hold an empty sentence."""
+    for side, empty in (("source", "3. März"), ("target", "")):
+        (tmp_path / side).write_text(f"1998-03-03\n{empty}\n1999-04-05\n")
+    sets = {"path": str(tmp_path / "source"), "target_path": str(tmp_path / "target")}
+    place = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints", "data"))
+    made = read_run(place / "run.toml").table()
+    made["text"]["skip"] = True
+    build_run({**made, "validation": sets, "test": sets}, "run").save(place)
+    return place
+
+
+def test_a_run_which_skips_is_measured_on_its_own_sets_as_it_reads_them(skipping):
+    found = run("evaluate", str(skipping), "--beams", "1", "--json")
+    assert found.exit_code == 0, found.exception
+    tuned = run("tune", str(skipping), "--penalty", "0.6", "--beams", "2")
+    assert tuned.exit_code == 0, tuned.exception
+
+
+def test_evaluate_refuses_what_is_no_figure_before_it_translates(folder, tmp_path):
+    result = run("evaluate", str(folder), "--lengths", str(tmp_path / "a.doc"), "--output", str(tmp_path / "out"))
+    assert "a.doc: a figure is saved as .png, .svg, .pdf, got '.doc'" in str(result.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_curves_draws_runs(folder, recurrent, tmp_path):

@@ -103,6 +103,27 @@ def test_patterns_are_drawn_of_papers_and_of_models(folder, tmp_path):
         assert ElementTree.parse(out).getroot().tag.endswith("svg")
 
 
+@pytest.mark.parametrize("option", ["--positions", "--stride"])
+def test_patterns_of_too_many_positions_are_refused(tmp_path, option):
+    result = run("patterns", option, 100000, "--out", tmp_path / "patterns.svg")
+    assert "--positions and --stride must be 2048 or less" in str(result.exception)
+
+
+@pytest.mark.parametrize("sources", ["--source", "--text"])
+def test_view_refuses_references_of_other_sentences(translating, tmp_path, sources):
+    (tmp_path / "a").write_text("abc\nabd\n")
+    (tmp_path / "b").write_text("abc\nabd\nabe\n")
+    given = tmp_path / "a" if sources == "--source" else "abc"
+    result = run("view", translating, sources, given, "--target", tmp_path / "b", "--out", tmp_path / "page.html")
+    assert f"{tmp_path / 'b'} has 3" in str(result.exception)
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_reach_refuses_what_is_no_figure_before_it_reads(remembering, text, tmp_path):
+    result = run("reach", tmp_path / "nowhere", text, "--out", tmp_path / "reach.txt")
+    assert "reach.txt: a figure is saved as .png, .svg, .pdf, got '.txt'" in str(result.exception)
+
+
 def test_patterns_of_an_encoder_decoder_are_refused(translating, tmp_path):
     result = run("patterns", translating, "--out", tmp_path / "patterns.svg")
     assert "Transformer does not say what its layers see" in str(result.exception)

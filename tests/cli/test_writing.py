@@ -134,6 +134,11 @@ def test_memory_changes_a_score(with_memory, text):
         (["score", "TEXT", "--set", "width=3"], "does not fit GPT2|must be a multiple"),
         (["score", "TEXT", "--set", "widht=3"], "did you mean 'width'"),
         (["score", "nowhere"], "no file nowhere"),
+        (["score", "TEXT", "--lanes", "2"], "--lanes 2 means nothing where no memory is carried on"),
+        (
+            ["generate", "--prompt", "a", "--seed", "9999999999999999999999"],
+            "seeds must lie in 0 to 9223372036854775807",
+        ),
         (["score", "TEXT", "--stride", "99"], "stride must lie between 1 and context=64"),
     ],
 )
@@ -144,6 +149,19 @@ def test_mistakes_are_named(folder, text, arguments, says):
     import re
 
     assert re.search(says, str(result.exception))
+    assert not result.stdout, "what cannot be gone on from is not shown"
+
+
+@pytest.mark.parametrize("option", [("--batch", "0"), ("--lanes", "-1"), ("--context", "-1"), ("--stride", "-1")])
+def test_numbers_of_a_score_which_count_nothing_are_refused(with_memory, text, option):
+    result = run("score", str(with_memory), str(text), "--context", "5", *option)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option[0]}'" in result.stderr
+
+
+def test_a_text_which_is_too_short_is_named_as_it_was_given(with_memory, text):
+    said = str(run("score", str(with_memory), str(text), "--context", "5", "--lanes", "50").exception)
+    assert said == f"{text} has 45 tokens, too few for 50 lanes; lower tokens, or raise context"
 
 
 @pytest.mark.parametrize("command", ["evaluate", "tune"])
