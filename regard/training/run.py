@@ -24,6 +24,8 @@ from regard.training.translation import TranslationTask
 
 RUN_FILE = "run.toml"
 _PARTS = ("train", "validation", "test", "text", "plan")  # of a run, each of a class of its own
+OF_TRAINED = ("kind", "vocabulary", "minimum", "lowercase")  # keys of text, of a tokenizer which is trained
+VOCABULARIES = ("vocabulary", "source_vocabulary", "target_vocabulary")  # fields of models
 _IDS = 300, 300  # of tokenizers, as long as there are none; any numbers will do
 
 TASKS: dict[str, type[Task]] = {  # by what a model reads
@@ -99,9 +101,25 @@ def read_run(name: str | Path, settings: Iterable[str] = (), first: str = "") ->
     table, path = read_table(name)
     if first:
         table = _with_model(table, first, str(path))
-    for setting in settings:
+    for setting in (settings := list(settings)):
         _set(table, setting)
+    _require_use(parsed_settings(settings), table)
     return build_run(table, str(path))
+
+
+def _require_use(settings: dict[str, Any], table: dict[str, Any]) -> None:
+    """Refuse settings which nothing of a run would heed.
+
+    Raises:
+        ValueError: if there is one; names it.
+    """
+    tables = {part: values for part, values in table.items() if isinstance(values, dict)}
+    asked = {part: values for part, values in settings.items() if isinstance(values, dict)}
+    there = tables.get("text", {}).get("load") or tables.get("model", {}).get("from")
+    if there and (wrong := [key for key in OF_TRAINED if key in asked.get("text", {})]):
+        raise ValueError(f"text.{wrong[0]} means nothing beside the tokenizer of {there}; leave it out")
+    if wrong := [key for key in VOCABULARIES if key in asked.get("model", {})]:
+        raise ValueError(f"model.{wrong[0]} means nothing, for it is the tokenizer's; leave it out")
 
 
 def _with_model(table: dict[str, Any], first: str, place: str) -> dict[str, Any]:
@@ -113,8 +131,7 @@ def _with_model(table: dict[str, Any], first: str, place: str) -> dict[str, Any]
             f"{first} holds {model['kind']}, and {place} is a run of {before['kind']}, which reads something else: "
             "take one of a model of its kind"
         )
-    trained = ("kind", "vocabulary", "minimum", "lowercase")  # of a tokenizer
-    text = {key: value for key, value in table.get("text", {}).items() if key not in trained}
+    text = {key: value for key, value in table.get("text", {}).items() if key not in OF_TRAINED}
     return {**table, "about": f"{table['name']}, from {first}", "model": model, "text": text}
 
 

@@ -86,6 +86,9 @@ def test_a_recipe_takes_a_model_in_place_of_its_own(tmp_path, table, writer):
     run = read_run(tmp_path / "run.toml", ["plan.steps=3", "model.dropout=0.5"], str(writer))
     assert run.model == {"kind": "gpt2", "from": str(writer), "dropout": 0.5}
     assert (run.text.kind, run.text.skip, run.plan.steps) == ("bytes", True, 3)
+    for setting, key in (("text.kind=bytes", "text.kind"), ("model.vocabulary=99", "model.vocabulary")):
+        with pytest.raises(ValueError, match=f"{key} means nothing"):
+            read_run(tmp_path / "run.toml", [setting], str(writer))
     bert = save_reader(tmp_path / "bert", "bert")
     with pytest.raises(ValueError, match=r"holds bert, and .* is a run of gpt2, which reads something else"):
         read_run(tmp_path / "run.toml", (), str(bert))

@@ -96,9 +96,17 @@ def test_every_recipe_says_what_it_is(name):
         ("plan.seed=-1", r"plan\.seed must not be negative"),
         ("plan.seed=4294967296", r"plan\.seed must be 4294967295 or less"),
         ("plan.validate_sentences=-1", r"plan\.validate_sentences must not be negative"),
+        ("model.vocabulary=99", r"model\.vocabulary means nothing, for it is the tokenizer's; leave it out"),
         ("model.heads=3", "width must be a multiple of heads, got width=128 and heads=3"),
     ],
 )
 def test_settings_which_cannot_work_are_refused_when_a_run_is_read(setting, message):
     with pytest.raises(ValueError, match=message):
         read_run("dates-transformer", [setting])
+
+
+@pytest.mark.parametrize("key", ["kind='bytes'", "vocabulary=700", "minimum=2", "lowercase=true"])
+def test_what_is_said_of_a_tokenizer_which_is_not_trained_is_refused(key):
+    message = rf"text\.{key.partition('=')[0]} means nothing beside the tokenizer of there\.json; leave it out"
+    with pytest.raises(ValueError, match=message):
+        read_run("tinyshakespeare-gpt2", ["text.load=there.json", f"text.{key}"])
