@@ -120,7 +120,7 @@ def test_view_refuses_references_of_other_sentences(translating, tmp_path, sourc
 
 
 def test_reach_refuses_what_is_no_figure_before_it_reads(remembering, text, tmp_path):
-    result = run("reach", tmp_path / "nowhere", text, "--out", tmp_path / "reach.txt")
+    result = run("reach", remembering, text, "--out", tmp_path / "reach.txt")
     assert "reach.txt: a figure is saved as .png, .svg, .pdf, got '.txt'" in str(result.exception)
 
 
