@@ -40,11 +40,10 @@ from regard.training.plan import Batch, Trained
 from regard.training.precision import bfloat16
 from regard.training.processes import Processes
 from regard.training.progress import Progress
-from regard.training.run import RUN_FILE, Run, differences, read_run
+from regard.training.resuming import compare_settings, is_moved
+from regard.training.run import RUN_FILE, Run
 from regard.training.schedules import SCHEDULES
 from regard.training.signals import asked_to_stop
-
-MOVED = ("path", "target_path")  # which may be others in a resumed run, for the tokenised text is in its folder
 
 OnStep = Callable[[int, float, nn.Module], None]
 
@@ -77,8 +76,9 @@ def train(
         part: of several runs, for the progress bar.
 
     Raises:
-        ValueError: if the folder holds a run already, or, to resume, none, or one of another model or other data; if
-            its last checkpoint is damaged; if another process trains in it.
+        ValueError: if the folder holds a run already which has come to a checkpoint or a model, or, to resume, none, or
+            one of another model or other data, or with whose checkpoint the plan does not go; if its last checkpoint is
+            damaged; if another process trains in it.
         Diverged: if the loss is not finite or rises out of bounds; the last checkpoint is good.
         Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written.
     """
@@ -133,7 +133,7 @@ class _Training:
         is_main = self.processes.is_main
         plan, place = self.run.plan, self.meter.place
         with Bar(plan.steps, place, plan.budget, self.part, shows=is_main, unit=self.task.unit) as self.bar:
-            changes = self.compare_settings() if self.is_resumed else self.begin_anew()
+            changes = self.go_on_as() if self.is_resumed else self.begin_anew()
             with self.processes.main_first():
                 self.task.prepare(self.bar.say, keeps=self.last is not None)
             self.build()
@@ -158,58 +158,18 @@ class _Training:
             (self.folder / RUN_FILE).unlink()
         return []
 
-    def compare_settings(self) -> list[str]:
-        """The settings which are different from those of the run in the folder.
-
-        Raises:
-            ValueError: if one of them makes it another run, or does not go with what the last checkpoint holds.
-        """
-        before = read_run(self.folder / RUN_FILE)
-        changes = differences(before, self.run)
-        fixed = ("model", "text", "train", "validation")  # the best weights are the best on one validation set
-        parts = ((name, *name.partition(".")[::2]) for name in changes)
-        other = [name for name, table, key in parts if table in fixed and (table == "model" or key not in MOVED)]
-        if other:
-            way_out = "choose another folder" if self.last else "it has no checkpoint: begin anew, without --resume"
-            raise ValueError(f"{self.folder} holds a run which differs in {', '.join(other)}; {way_out}")
-        if before.validation == before.train and self.run.validation != self.run.train:
-            raise ValueError(
-                f"the run in {self.folder} is validated on a share of {before.train.path}, which would become all of "
-                f"{self.run.validation.path}; where the file was moved, set train.path and validation.path to one place"
-            )
-        if self.last:
-            self.require_same_state(before, changes)
+    def go_on_as(self) -> list[str]:
+        """The settings which are different from those of the run in the folder, all of which may be."""
+        before, changes = compare_settings(self.run, self.folder, has_checkpoint=self.last is not None)
         self.progress.best_of = self.progress.best_of or before.plan.best  # which older checkpoints do not say
         return changes
-
-    def require_same_state(self, before: Run, changes: list[str]) -> None:
-        """Refuse settings with which the last checkpoint's optimiser or memory is of no use."""
-        way_out = f"leave it as it is, or go on from the weights in another folder, with --model {self.folder}"
-        if "plan.optimiser" in changes:
-            raise ValueError(
-                f"the checkpoint holds the state of plan.optimiser={before.plan.optimiser!r}, which is none of "
-                f"{self.run.plan.optimiser!r}; {way_out}"
-            )
-        frozen, now = (getattr(run.plan, "freeze", 0) for run in (before, self.run))
-        if frozen > now:
-            raise ValueError(
-                f"the checkpoint holds no state of the optimiser for layers which plan.freeze={frozen} froze, and "
-                f"plan.freeze={now} would train; {way_out}"
-            )
-        laid_out = {*before.task(before, self.folder).of_memory, *self.task.of_memory}
-        if other := [name for name in changes if name.removeprefix("plan.") in laid_out]:
-            raise ValueError(
-                f"the checkpoint holds a memory laid out by {', '.join(f'plan.{name}' for name in sorted(laid_out))}, "
-                f"and another {', '.join(other)} does not fit it; {way_out}"
-            )
 
     def keep_settings(self, changes: list[str]) -> None:
         """Say what is different from the run in the folder, and write it there, once all of the checkpoint fits it."""
         self.processes.wait()  # until all have read what is written over, and found that theirs fits
         if not changes:
             return
-        is_moved = any(name.partition(".")[2] in MOVED for name in changes)
-        stays = "; what is tokenised in its folder stays as it is" if is_moved else ""
+        stays = "; what is tokenised in its folder stays as it is" if is_moved(changes) else ""
         self.bar.say(f"the run goes on with another {', '.join(changes)}{stays}")
         if self.processes.is_main:
             self.run.save(self.folder)
