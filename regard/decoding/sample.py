@@ -1,5 +1,6 @@
 """Drawing the next token: greedily, or at random from a distribution which is sharpened and cut."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,10 +21,10 @@ class Sampling:
     top_p: float = 1.0  # of the fewest most probable tokens which have this probability (Holtzman et al. 2020)
 
     def __post_init__(self):
-        if self.repetition_penalty <= 0:
-            raise ValueError(f"repetition_penalty must be above 0, got {self.repetition_penalty}")
-        if self.temperature < 0:
-            raise ValueError(f"temperature must not be negative, got {self.temperature}")
+        if not 0 < self.repetition_penalty < math.inf:  # nor is it "not a number"
+            raise ValueError(f"repetition_penalty must be a number above 0, got {self.repetition_penalty}")
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"temperature must be a number from 0 on, got {self.temperature}")
         if self.top_k < 0:
             raise ValueError(f"top_k must not be negative, got {self.top_k}")
         if not 0 < self.top_p <= 1:

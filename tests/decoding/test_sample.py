@@ -70,10 +70,12 @@ def test_what_is_too_small_for_the_type_keeps_the_best_token(least, dtype):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"temperature": -0.1}, "temperature must not be negative"),
+        ({"temperature": -0.1}, "temperature must be a number from 0 on"),
+        ({"temperature": float("nan")}, "temperature must be a number from 0 on, got nan"),
         ({"top_k": -1}, "top_k must not be negative"),
         ({"top_p": 0.0}, r"top_p must lie in \(0, 1\]"),
-        ({"repetition_penalty": 0.0}, "repetition_penalty must be above 0"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty must be a number above 0"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty must be a number above 0, got nan"),
     ],
 )
 def test_values_out_of_range_are_refused(fields, message):
