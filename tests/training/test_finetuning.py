@@ -58,9 +58,7 @@ def test_numbers_are_learnt(tmp_path, bert):
         for word, value in (("good", 4.5), ("dull", 0.5))
     ]
     (tmp_path / "t.csv").write_text("text,score\n" + "\n".join(rows) + "\n")
-    run, _ = planned(
-        bert, Table(str(tmp_path / "t.csv")), Table(str(tmp_path / "t.csv"), count=20), epochs=40.0, rate=1e-2
-    )
+    run, _ = planned(bert, Table(str(tmp_path / "t.csv")), Table(str(tmp_path / "t.csv"), count=20), epochs=40.0)
     assert run.model["head"] == "regression"
     train(run, tmp_path / "run")
     good, bad = Reader.load(tmp_path / "run").predict(["the film was good", "the song was dull"])
