@@ -45,7 +45,7 @@ class BERTConfig:
     attention_dropout: float = 0.1  # of attention weights
     activation: str = "exact"  # form of GELU
     pools: bool = True  # whether a layer over [CLS] sums the input up
-    deviation: float = 0.02  # of weights at the start, from the code; a narrow model wants 1 / sqrt(width)
+    deviation: float = 0.02  # of weights at the start, from the code
 
     def __post_init__(self):
         require_sizes(self)
