@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from regard.cli.options import Bfloat16, Device, Folder, Int8, round_as_asked
+from regard.cli.options import Bfloat16, Device, Folder, Int8, columns_of, round_as_asked
 
 
 def register(app: typer.Typer) -> None:
@@ -114,7 +114,7 @@ def _read(
     from regard.cli.examples import require_alike, run_in, source_in
     from regard.data.labels import require_kind
 
-    columns = {"text": (texts or [""])[0], "pair": (pairs or [""])[0], "options": tuple(options or ())}
+    columns = columns_of((texts or [""])[0], (pairs or [""])[0], "", options)
     run = run_in(folder)
     source = source_in(file, head, run, columns)
     items = list(source.read(skipped, labelled=False))  # pyright: ignore[reportCallIssue]

@@ -38,11 +38,12 @@ class Loaded:
     @property
     def batch_threads(self) -> int:
         """How many batches may be computed side by side: one where a thread would not see what holds in this one."""
+        threads = torch.get_num_threads()
+        if threads == 1 or self.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+            return 1
         modules = (module for _, module in self.named_modules())
         is_recorded = any(isinstance(module, Attention) and module.recorded is not None for module in modules)
-        if self.device.type != "cpu" or is_recorded or torch.is_autocast_enabled("cpu"):
-            return 1
-        return torch.get_num_threads()
+        return 1 if is_recorded else threads
 
     def to(self, device: torch.device | str) -> Self:
         """Let the model compute on another device, as "cuda"; what it reads is moved there batch by batch.

@@ -19,6 +19,8 @@ from regard.models.saved import load_model, save_model
 from regard.text.directory import save_tokenizer
 from regard.text.tokenizer import Tokenizer
 
+SEEDS = 1 << 63  # so many, which generators and JSON readers take
+
 
 @dataclass(frozen=True)
 class Part:
@@ -27,9 +29,6 @@ class Part:
     prompt: int  # its number
     text: str
     ended: str = ""  # why the text is over: end (of text), stop or length; nothing while it goes on
-
-
-SEEDS = 1 << 63  # so many, which generators and JSON readers take
 
 
 class Writer(Loaded):

@@ -141,9 +141,10 @@ class PackedReader(Loaded):
             with torch.inference_mode():
                 return compute(text.to(device), segments.to(device))
 
-        batches = list(_batches(inputs.lengths, self.batch, self.batch_threads))
+        threads = self.batch_threads
+        batches = list(_batches(inputs.lengths, self.batch, threads))
         with without_dropout(self.model):
-            for chosen, results in zip(batches, side_by_side(work, batches, self.batch_threads), strict=True):
+            for chosen, results in zip(batches, side_by_side(work, batches, threads), strict=True):
                 found |= zip(chosen.tolist(), results, strict=True)
                 done += len(chosen)
                 if progress is not None:

@@ -157,7 +157,8 @@ class Batcher:
                     self._open.pop(job, None)
                 late = self._too_many() if self._pace.add(tokens, seconds) else []
             self._loop.call_soon_threadsafe(self._deliver, done, len(batch), tokens)
-            self._loop.call_soon_threadsafe(self._refuse, late)
+            if late:
+                self._loop.call_soon_threadsafe(self._refuse, late)
 
     def _too_many(self) -> list[tuple[Job, Refused]]:
         """What came before any pace was known, and cannot be done in time beside the older ones; never the oldest."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from regard.decoding.sample import Sampling
-from regard.decoding.writer import Line, Part, Writer, appeared
+from regard.decoding.writer import SEEDS, Line, Part, Writer, appeared
 from regard.serving.limits import Limits, Refused
 from regard.serving.metrics import Metrics
 from regard.serving.uses import Answer, Body
@@ -34,7 +34,7 @@ class ToWrite(Body):
         tuple[Annotated[str, Field(min_length=1)], ...],
         Field(max_length=16, description="Texts which end what is written; they are not part of it."),
     ] = ()
-    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    seed: Annotated[int, Field(ge=0, lt=SEEDS)] = 0
     window: Annotated[bool, Field(description="Let a long text slide through the model's context.")] = False
     stream: Annotated[bool, Field(description="Answer with one JSON object a line, as the text comes.")] = False
 

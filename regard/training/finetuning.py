@@ -20,7 +20,6 @@ from regard.models import MODELS, entry_of
 from regard.models.directory import Directory
 from regard.models.heads import HEADS, OF_PAIRS, Classifier
 from regard.models.parameters import fill, plain_weights
-from regard.models.protocols import Encoder
 from regard.models.saved import load_encoder, load_model
 from regard.objectives.labels import LABELS, labels_of
 from regard.reading.preparing import SPANS, Form, Prepared, prepare
@@ -218,8 +217,8 @@ class FineTuningTask(Task):
         for name, parameter in objective.named_parameters():
             if _layer(name, depth) <= self.run.plan.freeze > 0:
                 parameter.requires_grad_(False)
-        encoder = cast(nn.Module, model.encoder)
-        for name in cast(Encoder, encoder).unread:  # several processes would wait for its gradient
+        encoder: Any = model.encoder
+        for name in encoder.unread:  # several processes would wait for its gradient
             encoder.get_parameter(name).requires_grad_(False)
         return objective
 
