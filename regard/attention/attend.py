@@ -154,7 +154,7 @@ def _variable_length(query, key, value, packed, pattern, scale, dropout):
         return _flash_variable_length(query, key, value, packed, pattern is not None, scale)
     blocks = packed.few_blocks if query.is_cuda else packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
-    padded = (side.pad(x[0].transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True))
+    padded = (side.pad(x.squeeze(0).transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True))
     results = []
     for group, *parts in zip(blocks.groups, *padded, strict=True):
         queries, keys, values = (x.transpose(1, 2) for x in parts)  # [G, H, T, K]

@@ -324,7 +324,7 @@ class XLNet(nn.Module):
 
         def cut(side: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor], list[Tensor]]:
             """Groups of a packed row [1, N, H, K]."""
-            return lambda x: side(x[0])
+            return lambda x: side(x.squeeze(0))
 
         pack = blocks.queries.pack
         return Around(
