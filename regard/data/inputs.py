@@ -118,16 +118,17 @@ class LabelledBatch(PackedInputs):
 
     labels: tuple[Tensor, ...]
     targets: int  # what a loss is divided by: examples, or words which have tags
+    places: tuple[Tensor, ...] = ()  # which rows or how many inputs labels are of; they stay in host memory
 
     @property
     def parts(self) -> tuple[Packed | Tensor, ...]:
         """What an objective is given."""
-        return self.text, self.segments, *self.labels
+        return self.text, self.segments, *self.labels, *self.places
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on `device`."""
         labels = tuple(label.to(device) for label in self.labels)
-        return type(self)(self.text.to(device), self.segments.to(device), labels, self.targets)
+        return type(self)(self.text.to(device), self.segments.to(device), labels, self.targets, self.places)
 
 
 _OPTIONAL = ("first", "places", "words", "owners", "may_answer")  # arrays of examples which not all tasks have
@@ -164,7 +165,7 @@ class Examples:
             own = _spread(self.first, chosen)
             counts = torch.from_numpy(self.first[chosen + 1] - self.first[chosen])
             text, segments = self.inputs.packed(own)
-            return LabelledBatch(text, segments, (self.labels[chosen], counts), len(chosen))
+            return LabelledBatch(text, segments, (self.labels[chosen],), len(chosen), (counts,))
         text, segments = self.inputs.packed(chosen)
         if self.may_answer is not None:
             marks = torch.from_numpy(self.may_answer[_spread(self.inputs.starts, chosen)])
@@ -174,7 +175,7 @@ class Examples:
         own = _spread(self.owners, chosen)
         counts = self.owners[chosen + 1] - self.owners[chosen]
         rows = torch.from_numpy(self.places[own] + np.repeat(text.starts.numpy(), counts))
-        return LabelledBatch(text, segments, (self.labels[own], rows), len(own))
+        return LabelledBatch(text, segments, (self.labels[own],), len(own), (rows,))
 
     def chosen(self, chosen: Integers) -> "Examples":
         """Some of the examples, of one input each."""

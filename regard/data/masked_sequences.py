@@ -35,7 +35,7 @@ class MaskedBatch(PackedInputs):
         ValueError: if the parts do not belong together.
     """
 
-    positions: Tensor  # of the hidden tokens in the packed row, ascending, [M]
+    positions: Tensor  # of the hidden tokens in the packed row, ascending, [M]; they stay in host memory
     words: Tensor  # their true ids, [M]
     pair_labels: Tensor | None = None  # what is said of the two texts of each sequence, [B]
 
@@ -65,8 +65,10 @@ class MaskedBatch(PackedInputs):
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""
-        text, *others = (part.to(device) for part in self.parts)
-        return type(self)(text, *others)  # pyright: ignore[reportArgumentType]
+        labels = None if self.pair_labels is None else self.pair_labels.to(device)
+        return type(self)(
+            self.text.to(device), self.segments.to(device), self.positions, self.words.to(device), labels
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -262,12 +262,12 @@ class MaskedWordsAndPair(MaskedWords):
         Args:
             text: ids, with the special tokens around them.
             segments: of each token, [N].
-            rows: ascending places of the packed row, none of which is the first of a sequence.
+            rows: ascending places of the packed row, in host memory, none of which is the first of a sequence.
         """
         wanted, order = torch.cat([text.starts, rows]).sort()
-        states = self.encoder.hidden(text, segments, wanted)
-        is_first = (order < len(text)).to(states.device)
-        return self.read(states[~is_first]), self.pair(self.encoder.pool(states[is_first]))
+        states, places = self.encoder.hidden(text, segments, wanted), order.argsort()
+        first, others = places.tensor_split([len(text)])
+        return self.read(states[others]), self.pair(self.encoder.pool(states[first]))
 
 
 class PermutedWords(Head):

@@ -48,7 +48,7 @@ class OfSums(Labels, ABC):
             text: their inputs.
             segments: of each token, [N].
             labels: one an example.
-            counts: inputs of each example, [E], where it has several.
+            counts: inputs of each example, in host memory, [E], where it has several.
         """
         if not self.auxiliary:
             return self.loss(self.model(text, segments), labels, counts, len(text))
@@ -95,9 +95,9 @@ class Tags(Labels):
     """The tag of each word, at the first of its pieces (section 5.3), by cross-entropy."""
 
     def forward(self, text: Packed, segments: Tensor, labels: Tensor, rows: Tensor) -> Loss:
-        """The loss of pieces at `rows` of the packed row, whose tags are `labels`, [R] each."""
+        """The loss of pieces at `rows` of the packed row, in host memory, whose tags are `labels`, [R] each."""
         scores = self.model(text, segments)
-        return _of_classes(scores[rows.to(scores.device)], labels, len(text))
+        return _of_classes(scores[rows], labels, len(text))
 
 
 class Spans(Labels):

@@ -30,26 +30,19 @@ class MaskedWords(nn.Module):
         Args:
             text: what is read, some of it hidden.
             segments: of each token, [N].
-            positions: of the hidden tokens in the packed row, ascending, [M].
+            positions: of the hidden tokens in the packed row, ascending, in host memory, [M].
             words: their true ids, [M].
             pair_labels: what is said of the two texts of each sequence, [B].
         """
         if pair_labels is None:
-            hidden, of_pairs = self.model.hidden(text, segments, _with_all(text, positions)), None
-            hidden = hidden[_is_wanted(text, positions)]
+            # an encoder is asked for at least one row of each sequence
+            rows = torch.cat([text.starts, positions]).unique()
+            hidden, of_pairs = self.model.hidden(text, segments, rows), None
+            hidden = hidden[torch.isin(rows, positions).nonzero()[:, 0]]
         else:
-            hidden, scores = self.model.both(text, segments, positions.cpu())
+            hidden, scores = self.model.both(text, segments, positions)
             scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
             of_pairs = cross_entropy(scores, pair_labels) * len(words)
         total, likelihood = smoothed_cross_entropy(hidden, self.model.output, words)
         return Loss(total if of_pairs is None else total + of_pairs, likelihood, len(words), len(text))
 
-
-def _with_all(text: Packed, positions: Tensor) -> Tensor:
-    """The positions, and the first of each sequence, for an encoder is asked for at least one row of each."""
-    return torch.cat([text.starts, positions.cpu()]).unique()
-
-
-def _is_wanted(text: Packed, positions: Tensor) -> Tensor:
-    """Which of these rows are positions of hidden tokens."""
-    return torch.isin(_with_all(text, positions), positions.cpu()).to(positions.device)

@@ -243,7 +243,7 @@ class PretrainingTask(Task):
                 memory = loss.memory
                 nats, words = nats - float(loss.log_likelihood), words + loss.tokens
                 if isinstance(batch, MaskedBatch) and batch.pair_labels is not None:
-                    _, scores = trained.model.both(batch.text, batch.segments, batch.positions.cpu())
+                    _, scores = trained.model.both(batch.text, batch.segments, batch.positions)
                     right += int((scores.argmax(1) == batch.pair_labels).sum())
                     pairs += len(batch)
         found = {"nats": nats / words, "perplexity": math.exp(min(50.0, nats / words))}
