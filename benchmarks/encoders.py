@@ -1,7 +1,7 @@
 """What the comparisons of encoders share: models, and inputs of real length, packed for regard and padded for peers."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from regard.data.glue import GLUE_TASKS, read_glue
 from regard.data.inputs import Examples, Inputs, Integers
 from regard.data.squad import read_squad
 from regard.models.bert import BERT, BERTConfig
+from regard.models.gpt2 import GPT2Config, GPT2Encoder
 from regard.models.heads import Head
 from regard.models.saved import load_encoder
 from regard.models.xlnet import XLNet, XLNetConfig
@@ -22,11 +23,29 @@ from regard.reading.pretrained import find_model
 from regard.text.tokenizer import Tokenizer
 
 BATCH = 32  # examples of a batch, Devlin et al. 2019, appendix A.3
-FILLING = {
-    True: (5, 3),
-    False: (0, 0),
-}  # id and segment which fill up inputs; XLNet's, whose sums stand last, and BERT's
 LABELS = ("no", "yes")
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What Transformers' models are given where inputs are filled up to the longest.
+
+    Args:
+        id: which fills them up.
+        segment: the same of segments, for a model which reads these.
+        before: whether it stands before the input.
+    """
+
+    id: int = 0
+    segment: int | None = 0
+    before: bool = False
+
+
+def filling(model: Head) -> Filling:
+    """As the models of Transformers have it: BERT; XLNet, whose sum stands last; GPT, which knows no segments."""
+    if model.encoder.is_causal:
+        return Filling(segment=None)
+    return Filling(5, 3, before=True) if model.encoder.sums_up_last else Filling()
 
 
 def tokenizer() -> Tokenizer:
@@ -44,8 +63,10 @@ def minilm(head: type[Head]) -> Head:
     return headed(head, encoder)
 
 
-def fresh(head: type[Head], config: BERTConfig | XLNetConfig) -> Head:
+def fresh(head: type[Head], config: BERTConfig | XLNetConfig | GPT2Config) -> Head:
     """An encoder of this size with random weights and a fresh head."""
+    if isinstance(config, GPT2Config):
+        return headed(head, GPT2Encoder(config))
     config = replace(config, pools=head.pools)
     return headed(head, BERT(config) if isinstance(config, BERTConfig) else XLNet(config))
 
@@ -79,26 +100,27 @@ def chosen(inputs: Inputs, numbers: Integers) -> Inputs:
     return Inputs.of([(inputs.ids[part], inputs.segments[part]) for part in parts])
 
 
-def padded(inputs: Inputs, chosen: Integers, *, sums_up_last: bool = False) -> dict[str, Tensor]:
+def padded(inputs: Inputs, chosen: Integers, filling: Filling) -> dict[str, Tensor]:
     """What Transformers' models are called with: the inputs as a batch, filled up to the longest of them.
 
     Args:
         inputs: of which some are taken.
         chosen: their numbers.
-        sums_up_last: whether the last token sums an input up; then what fills it up stands before it, as XLNet has it.
+        filling: what they are filled up with.
     """
     longest = int(inputs.lengths[chosen].max())
-    id, segment = FILLING[sums_up_last]
     shape = (len(chosen), longest)
-    ids, segments, is_token = torch.full(shape, id), torch.full(shape, segment), torch.zeros(shape, dtype=torch.int64)
+    ids, is_token = torch.full(shape, filling.id), torch.zeros(shape, dtype=torch.int64)
+    segments = torch.full(shape, filling.segment or 0)
     for row, number in enumerate(chosen.tolist()):
         own = slice(int(inputs.starts[number]), int(inputs.starts[number + 1]))
         length = own.stop - own.start
-        place = slice(longest - length, longest) if sums_up_last else slice(length)
+        place = slice(longest - length, longest) if filling.before else slice(length)
         ids[row, place] = torch.from_numpy(inputs.ids[own].astype(np.int64))
         segments[row, place] = torch.from_numpy(inputs.segments[own].astype(np.int64))
         is_token[row, place] = 1
-    return {"input_ids": ids, "attention_mask": is_token, "token_type_ids": segments}
+    batch = {"input_ids": ids, "attention_mask": is_token}
+    return batch if filling.segment is None else batch | {"token_type_ids": segments}
 
 
 def batches(order: Integers, size: int = BATCH) -> list[Integers]:

@@ -159,7 +159,7 @@ def _padding(
     compute: Compute, inputs: Inputs, parts: Sequence[Sequence[Integers]], side_by_side: int
 ) -> Callable[[int], int]:
     """A peer's side, which computes so many batches at once."""
-    padded = [[encoders.padded(inputs, batch) for batch in part] for part in parts]
+    padded = [[encoders.padded(inputs, batch, encoders.Filling()) for batch in part] for part in parts]
     pool = ThreadPoolExecutor(side_by_side)
 
     def run(part: int) -> int:

@@ -1,14 +1,16 @@
-"""Fine-tuning step of BERT, MiniLM and XLNet.
+"""Fine-tuning step of BERT, MiniLM, XLNet and GPT-2.
 
-Examples a second of forward, backward, clipping and optimiser in batches of 32, with dropout 0.1 everywhere: BERT-base
-and XLNet-base with weights drawn at random, and MiniLM as it was published, each with a fresh layer for two classes.
-All read the same examples of MRPC and SST-2, in one random order, as BERT's tokenizer cuts them. regard packs them; its
-peer is what Hugging Face's Trainer does in a step, on batches which are padded to their longest example, as its default
-collator does, with its default attention and optimiser. Both sides start from the same weights. bfloat16 is what both
-trainers have of it, and is measured where the processor has products of it: elsewhere the peer's steps take minutes.
+Examples a second of forward, backward, clipping and optimiser in batches of 32, with dropout 0.1 everywhere: BERT-base,
+XLNet-base and GPT-2's smallest size, but for its vocabulary, with weights drawn at random, and MiniLM as it was
+published, each with a fresh layer for two classes. All read the same examples of MRPC and SST-2, in one random order,
+as BERT's tokenizer cuts them. regard packs them; its peer is what Hugging Face's Trainer does in a step, on batches
+which are padded to their longest example, as its default collator does, with its default attention and optimiser. Both
+sides start from the same weights. bfloat16 is what both trainers have of it, and is measured where the processor has
+products of it: elsewhere the peer's steps take minutes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -19,6 +21,7 @@ from benchmarks.results import Outcome, Row
 from regard.data.inputs import Examples, Integers
 from regard.layers.linear import has_bfloat16_products
 from regard.models.bert import BERT_SIZES
+from regard.models.gpt2 import GPT2_SIZES
 from regard.models.heads import Classifier, Head
 from regard.models.xlnet import XLNET_SIZES
 from regard.objectives.labels import Classes
@@ -29,8 +32,10 @@ MODELS: dict[str, Callable[[], Head]] = {
     "BERT-base": partial(encoders.fresh, Classifier, BERT_SIZES["base"]),
     "MiniLM": partial(encoders.minilm, Classifier),
     "XLNet-base": partial(encoders.fresh, Classifier, XLNET_SIZES["base"]),
+    "GPT-2": partial(encoders.fresh, Classifier, replace(GPT2_SIZES["124M"], vocabulary=30522)),
 }
-WORK = [(model, task) for model in ("BERT-base", "MiniLM") for task in ("MRPC", "SST-2")] + [("XLNet-base", "MRPC")]
+WORK = [(model, task) for model in ("BERT-base", "MiniLM", "GPT-2") for task in ("MRPC", "SST-2")]
+WORK.append(("XLNet-base", "MRPC"))
 
 
 def compare(
@@ -76,11 +81,8 @@ def contenders(
     theirs = peers.step(peers.build(model), bfloat16=bfloat16, device=device)
     mine = ours.encoder_step(Classes(model), bfloat16=bfloat16, device=device)
     packed = [examples.batch(part) for part in parts]
-    sums_up_last = model.encoder.sums_up_last
-    padded = [
-        encoders.padded(examples.inputs, part, sums_up_last=sums_up_last) | {"labels": examples.labels[part]}
-        for part in parts
-    ]
+    filling = encoders.filling(model)
+    padded = [encoders.padded(examples.inputs, part, filling) | {"labels": examples.labels[part]} for part in parts]
     return [
         Workload("regard", lambda part: mine(packed[part % len(packed)])),
         Workload(PEER, lambda part: theirs(padded[part % len(padded)])),

@@ -344,11 +344,17 @@ def tiny_encoder(head, kind="bert", dropout=0.0):
     """A small encoder with weights large enough to tell inputs apart."""
     from benchmarks import encoders
     from regard.models.bert import BERTConfig
+    from regard.models.gpt2 import GPT2Config
     from regard.models.xlnet import XLNetConfig
 
     torch.manual_seed(5)
-    sizes = {"width": 32, "depth": 2, "heads": 2, "hidden": 64, "dropout": dropout, "attention_dropout": dropout}
-    config = BERTConfig(60, 40, **sizes) if kind == "bert" else XLNetConfig(60, **sizes)
+    sizes = {"width": 32, "depth": 2, "heads": 2, "dropout": dropout}
+    dropouts = {"hidden": 64, "attention_dropout": dropout}
+    config = {
+        "bert": BERTConfig(60, 40, **sizes, **dropouts),
+        "xlnet": XLNetConfig(60, **sizes, **dropouts),
+        "gpt2": GPT2Config(60, 40, **sizes),
+    }[kind]
     model = encoders.fresh(head, config)
     model.dropout.rate = dropout
     for parameter in model.parameters():
@@ -357,7 +363,7 @@ def tiny_encoder(head, kind="bert", dropout=0.0):
     return model.eval()
 
 
-@pytest.mark.parametrize("kind", ["bert", "xlnet"])
+@pytest.mark.parametrize("kind", ["bert", "xlnet", "gpt2"])
 def test_transformers_encoders_with_regards_weights_give_regards_scores(kind):
     pytest.importorskip("transformers")
     from benchmarks import encoders
@@ -366,7 +372,7 @@ def test_transformers_encoders_with_regards_weights_give_regards_scores(kind):
 
     model, inputs = tiny_encoder(Classifier, kind), framed(7, 3, 11)
     everything = torch.arange(len(inputs)).numpy()
-    batch = encoders.padded(inputs, everything, sums_up_last=model.encoder.sums_up_last)
+    batch = encoders.padded(inputs, everything, encoders.filling(model))
     (theirs,) = peers.scores(peers.build(model), batch)
     with torch.no_grad():
         scores = model(*inputs.packed(everything))
@@ -386,7 +392,7 @@ def test_onnx_runtime_gives_regards_scores_and_with_rounded_weights_almost(name,
 
     model, inputs = tiny_encoder(getattr(heads, name)), framed(7, 3, 11)
     everything = torch.arange(len(inputs)).numpy()
-    batch, (text, segments) = encoders.padded(inputs, everything), inputs.packed(everything)
+    batch, (text, segments) = encoders.padded(inputs, everything, encoders.Filling()), inputs.packed(everything)
     with torch.no_grad():
         scores = model(text, segments)
     path = tmp_path / "model.onnx"
@@ -418,7 +424,7 @@ def test_both_sides_take_the_same_step_of_fine_tuning():
     before, gradients = sides[0].detach().clone(), []
     for weight in sides:
         weight.register_post_accumulate_grad_hook(lambda weight: gradients.append(weight.grad.clone()))
-    batch = encoders.padded(inputs, everything) | {"labels": labels}
+    batch = encoders.padded(inputs, everything, encoders.Filling()) | {"labels": labels}
     assert ours.encoder_step(Classes(model), bfloat16=False)(Examples(inputs, labels).batch(everything)) == 3
     assert peers.step(peer, bfloat16=False)(batch) == 3
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
@@ -477,14 +483,16 @@ class TestEncodersOnRealText:
 
         return BERTConfig(width=16, depth=1, heads=2, hidden=32)
 
-    @pytest.mark.parametrize("kind", ["bert", "xlnet"])
+    @pytest.mark.parametrize("kind", ["bert", "xlnet", "gpt2"])
     def test_fine_tuning_is_compared_in_both_precisions(self, config, kind):
         from benchmarks import encoders, encoders_training
+        from regard.models.gpt2 import GPT2Config
         from regard.models.heads import Classifier
         from regard.models.xlnet import XLNetConfig
 
-        own = config if kind == "bert" else XLNetConfig(width=16, depth=1, heads=2, hidden=32)
-        models = {"tiny": lambda: encoders.fresh(Classifier, own)}
+        sizes = {"width": 16, "depth": 1, "heads": 2}
+        others = {"xlnet": XLNetConfig(**sizes, hidden=32), "gpt2": GPT2Config(vocabulary=30522, **sizes)}
+        models = {"tiny": lambda: encoders.fresh(Classifier, others.get(kind, config))}
         outcome = encoders_training.compare(seconds=0, models=models, work=[("tiny", "MRPC")], batches=1)
         assert [row.peer for row in outcome.rows] == [encoders_training.PEER] * (1 + has_bfloat16_products())
         assert all(row.ratio > 0 for row in outcome.rows)

@@ -8,6 +8,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from benchmarks.encoders import filling
 from regard.models.heads import Head
 from regard.models.saved import save_model
 
@@ -19,7 +20,9 @@ def build(model: Head) -> transformers.PreTrainedModel:
     with TemporaryDirectory() as folder:
         save_model(model, folder)
         about: Any = transformers.AutoConfig.from_pretrained(folder)
-        return getattr(transformers, about.architectures[0]).from_pretrained(folder)
+        built = getattr(transformers, about.architectures[0]).from_pretrained(folder)
+    built.config.pad_token_id = filling(model).id  # by which GPT's class finds where inputs end
+    return built
 
 
 def step(
