@@ -66,9 +66,7 @@ class MaskedBatch(PackedInputs):
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""
         labels = None if self.pair_labels is None else self.pair_labels.to(device)
-        return type(self)(
-            self.text.to(device), self.segments.to(device), self.positions, self.words.to(device), labels
-        )
+        return type(self)(self.text.to(device), self.segments.to(device), self.positions, self.words.to(device), labels)
 
 
 @dataclass(frozen=True, eq=False)

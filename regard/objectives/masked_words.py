@@ -30,10 +30,11 @@ class MaskedWords(nn.Module):
         Args:
             text: what is read, some of it hidden.
             segments: of each token, [N].
-            positions: of the hidden tokens in the packed row, ascending, in host memory, [M].
+            positions: of the hidden tokens in the packed row, ascending, [M]; in host memory no device is waited for.
             words: their true ids, [M].
             pair_labels: what is said of the two texts of each sequence, [B].
         """
+        positions = positions.cpu()  # what holds the objective in several processes moves all that it is given
         if pair_labels is None:
             # an encoder is asked for at least one row of each sequence
             rows = torch.cat([text.starts, positions]).unique()
@@ -45,4 +46,3 @@ class MaskedWords(nn.Module):
             of_pairs = cross_entropy(scores, pair_labels) * len(words)
         total, likelihood = smoothed_cross_entropy(hidden, self.model.output, words)
         return Loss(total if of_pairs is None else total + of_pairs, likelihood, len(words), len(text))
-

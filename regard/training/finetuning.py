@@ -99,7 +99,12 @@ class FineTuningTask(Task):
     and all fields of the encoder's configuration, so that a run which was begun does not need that directory any more.
     """
 
-    text, plan, unit = FineTuningText, FineTuningPlan, "examples"
+    text, plan = FineTuningText, FineTuningPlan
+
+    @property
+    def unit(self) -> str:
+        """What is counted as done."""
+        return "words" if self.run.model["head"] == "tagging" else "examples"
 
     @classmethod
     def material(cls, model: dict[str, Any], table: dict[str, Any]) -> type:

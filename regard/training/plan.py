@@ -181,10 +181,14 @@ class Task(ABC):
 
     text: ClassVar[type]
     plan: ClassVar[type[Plan]]
-    unit: ClassVar[str] = "target tokens"  # of what is counted as done
 
     def __init__(self, run: Any, folder: Path):
         self.run, self.folder = run, folder
+
+    @property
+    def unit(self) -> str:
+        """What is counted as done."""
+        return "target tokens"
 
     @classmethod
     @abstractmethod

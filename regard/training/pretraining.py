@@ -100,7 +100,12 @@ class PretrainingTask(Task):
     One which sees only what comes before has none: it learns next words, and is a language model in the end.
     """
 
-    text, plan, unit = PretrainingText, PretrainingPlan, "hidden words"
+    text, plan = PretrainingText, PretrainingPlan
+
+    @property
+    def unit(self) -> str:
+        """What is counted as done."""
+        return "hidden words" if self.head else super().unit
 
     @classmethod
     def material(cls, model: dict[str, Any], table: dict[str, Any]) -> type:

@@ -88,6 +88,7 @@ def test_every_example_is_seen_as_often_as_there_are_epochs(tmp_path, bert, rows
     if epochs >= 2:
         assert seen == rows * epochs
         assert task.about_batches() == f"16 examples a batch, {epochs:g} epochs"
+        assert task.unit == "examples"
 
 
 def test_a_plan_may_say_its_steps(bert, table):
@@ -192,6 +193,7 @@ def test_tags_are_learnt(tmp_path, bert):
     assert isinstance(source, TaggedText)
     run, said = planned(bert, source, source_of(str(tmp_path / "t.conll"), "", {"count": 6}), epochs=6.0)
     assert "the words have 3 tags, B-NEG, B-POS and O: tagging" in said
+    assert FineTuningTask(run, tmp_path / "run").unit == "words"
     train(run, tmp_path / "run")
     (found,) = Reader.load(tmp_path / "run").tag(["the bad film ended"])
     assert found.tags == ["O", "B-NEG", "O", "O"]
