@@ -9,7 +9,6 @@ a product of two 8,192 x 8,192 matrices in the same run.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +18,9 @@ from benchmarks import encoders, encoders_prediction, encoders_training, languag
 from benchmarks.generation import published
 from benchmarks.measure import Workload, alternate
 from benchmarks.results import Outcome, Row
-from regard.models.bert import BERT_SIZES
 from regard.models.gpt2 import GPT2_SIZES
-from regard.models.heads import Classifier, Head
 
 DEVICE = "cuda"
-MODELS: dict[str, Callable[[], Head]] = {
-    "BERT-base": partial(encoders.fresh, Classifier, BERT_SIZES["base"]),
-    "MiniLM": partial(encoders.minilm, Classifier),
-}
 WORK = (("BERT-base", "MRPC"), ("MiniLM", "SST-2"))
 SIDE = 8192
 
@@ -55,7 +48,7 @@ def _fine_tuning(seconds: float, batches: int) -> list[Row]:
     for name, task in WORK:
         for bfloat16 in (False, True):
             torch.manual_seed(1)
-            model = MODELS[name]()
+            model = encoders_training.MODELS[name]()
             examples = encoders.glue(task, "train", encoders.form(model))
             order = torch.randperm(len(examples), generator=torch.Generator().manual_seed(1)).numpy()
             parts = encoders.batches(order[: encoders.BATCH * batches])
@@ -69,7 +62,7 @@ def _fine_tuning(seconds: float, batches: int) -> list[Row]:
 def _prediction(seconds: float) -> list[Row]:
     """BERT-base on the sentences of SST-2's development set, its weights in bfloat16."""
     torch.manual_seed(1)
-    model = MODELS["BERT-base"]().eval()
+    model = encoders_training.MODELS["BERT-base"]().eval()
     inputs = encoders.glue("SST-2", "dev", encoders.form(model)).inputs
     parts = [np.arange(len(inputs))]
     workloads = encoders_prediction.contenders(model, inputs, parts, "bfloat16", Path(), device=DEVICE)

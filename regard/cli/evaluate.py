@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from regard.cli.options import (
+    COLUMNS,
     AsJson,
     Beams,
     Device,
@@ -23,7 +24,6 @@ from regard.cli.options import (
 )
 
 OF_PAIRS = ("source", "target", "beams", "length_penalty", "lengths", "output")  # options of encoder-decoders alone
-COLUMNS = ("text", "pair", "label", "options")  # of a file of labelled examples
 OF_EXAMPLES = (*COLUMNS, "skip")  # of encoders alone
 
 

@@ -82,9 +82,12 @@ def given_among(context: typer.Context, *names: str) -> list[str]:
     return given(context, *(str(one.name) for one in context.command.params if one.name not in names))
 
 
+COLUMNS = ("text", "pair", "label", "options")  # of a file of labelled examples, as parameters of commands
+
+
 def columns_of(text: str, pair: str, label: str, options: list[str] | None) -> dict[str, str | tuple[str, ...]]:
     """The columns of labelled examples, by their names in `Table`; those which are empty are not given."""
-    return {"text": text, "pair": pair, "label": label, "options": tuple(options or ())}
+    return dict(zip(COLUMNS, (text, pair, label, tuple(options or ())), strict=True))
 
 
 def require_file(context: typer.Context, file: str, *names: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from regard.cli.options import (
+    COLUMNS,
     Device,
     LabelColumn,
     OptionColumns,
@@ -50,7 +51,7 @@ def report(
     """
     if out.suffix != ".html":
         raise ValueError(f"{out} must end in .html")
-    require_file(context, file, "text", "pair", "label", "options", "skip")
+    require_file(context, file, *COLUMNS, "skip")
     from regard.cli.reporting import report_run
 
     columns = columns_of(text, pair, label, options)

@@ -264,9 +264,9 @@ class MaskedWordsAndPair(MaskedWords):
             segments: of each token, [N].
             rows: ascending places of the packed row, in host memory, none of which is the first of a sequence.
         """
-        wanted, order = torch.cat([text.starts, rows]).sort()
-        states, places = self.encoder.hidden(text, segments, wanted), order.argsort()
-        first, others = places.tensor_split([len(text)])
+        wanted = torch.cat([text.starts, rows]).sort().values
+        first, others = (torch.searchsorted(wanted, own) for own in (text.starts, rows))
+        states = self.encoder.hidden(text, segments, wanted)
         return self.read(states[others]), self.pair(self.encoder.pool(states[first]))
 
 

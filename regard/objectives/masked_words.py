@@ -39,7 +39,7 @@ class MaskedWords(nn.Module):
             # an encoder is asked for at least one row of each sequence
             rows = torch.cat([text.starts, positions]).unique()
             hidden, of_pairs = self.model.hidden(text, segments, rows), None
-            hidden = hidden[torch.isin(rows, positions).nonzero()[:, 0]]
+            hidden = hidden[torch.searchsorted(rows, positions)]
         else:
             hidden, scores = self.model.both(text, segments, positions)
             scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
