@@ -70,7 +70,7 @@ class PackedReader(Loaded):
             ValueError: if the weights were rounded.
         """
         folder = Path(folder)
-        told, about = {}, {}
+        told, about, tokenizer = {}, {}, self.tokenizer
         if self.encoder.is_causal:
             # GPT has no segments, counts positions from the left, and is read at the last token which is no pad.
             about |= {"model_input_names": ["input_ids", "attention_mask"], "padding_side": "right"}
@@ -84,7 +84,8 @@ class PackedReader(Loaded):
             # where the last token sums up, it is read at the end
             about["padding_side"] = "left" if self.encoder.sums_up_last else "right"
         save_model(self.model, folder, **told)
-        save_tokenizer(self.tokenizer, folder, model_max_length=self.longest, **about)
+            tokenizer = tokenizer.framed(self.framing)
+        save_tokenizer(tokenizer, folder, model_max_length=self.longest, **about)
 
     @property
     def both_orders(self) -> bool:

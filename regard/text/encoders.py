@@ -68,13 +68,17 @@ def apart(names: list[str]) -> pre_tokenizers.PreTokenizer:
 
 
 def frame(tokenizer: tokenizers.Tokenizer, names: dict[str, str]) -> None:
-    """Let the library put the special tokens around texts: `[CLS] A [SEP] B [SEP]`, or `A <sep> B <sep> <cls>`."""
-    summary, separator = names["summary"], names["separator"]
-    if names is XLNET:
+    """Give a tokenizer the special tokens of an encoder, and let the library put them around texts."""
+    tokenizer.add_special_tokens(list(names.values()))
+    frame_with(tokenizer, names["summary"], names["separator"], is_last=names is XLNET)
+
+
+def frame_with(tokenizer: tokenizers.Tokenizer, summary: str, separator: str, *, is_last: bool) -> None:
+    """Let the library put these around texts: `[CLS] A [SEP] B [SEP]`, or `A <sep> B <sep> <cls>` where it is last."""
+    if is_last:
         single, pair = f"$A:0 {separator}:0 {summary}:2", f"$A:0 {separator}:0 $B:1 {separator}:1 {summary}:2"
     else:
         single, pair = f"{summary}:0 $A:0 {separator}:0", f"{summary}:0 $A:0 {separator}:0 $B:1 {separator}:1"
-    tokenizer.add_special_tokens(list(names.values()))
     _put_around(tokenizer, single, pair, [summary, separator])
 
 

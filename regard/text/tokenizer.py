@@ -35,7 +35,7 @@ import tokenizers
 from tokenizers import decoders
 
 from regard.storage.files import written_whole
-from regard.text.encoders import CONTINUES, frame_for_tasks
+from regard.text.encoders import CONTINUES, frame_for_tasks, frame_with
 from regard.text.framing import BareFraming, Framing, GPTFraming
 from regard.text.kinds import KINDS, SPACE, SPECIAL, trained
 from regard.text.letters import bytes_of
@@ -206,6 +206,19 @@ class Tokenizer:
         if is_causal and "summary" not in self._special:
             return BareFraming(-1, -1, is_last)
         return Framing(self._id("summary"), self._id("separator"), is_last)
+
+    def framed(self, framing: Framing) -> Self:
+        """The same, which in others' hands puts an encoder's special tokens around texts as `framing` does.
+
+        A model may be trained with the tokenizer of another's kind, as XLNet with BERT's.
+        """
+        found = self._tokenizer.encode("a", "b")
+        if (found.ids, found.type_ids) == framing.frame(self.encode("a"), self.encode("b")):
+            return self
+        tokenizer = tokenizers.Tokenizer.from_str(self._json)
+        names = self.special_tokens
+        frame_with(tokenizer, names["cls_token"], names["sep_token"], is_last=framing.is_last)
+        return type(self)(tokenizer)
 
     def for_tasks(self) -> Self:
         """The same with the special tokens of GPT's tasks behind all others, if it has them not.
