@@ -80,6 +80,11 @@ class Packed:
         """The same batch as [B, T], short sequences filled up with `fill`."""
         return torch.nn.utils.rnn.pad_sequence(list(self.tokens.split(self.lengths.tolist())), True, fill)
 
+    def means(self, values: Tensor) -> Tensor:
+        """The mean over each sequence of values [N, D] which stand beside the tokens, [B, D]; at least in float32."""
+        exact = values.to(torch.promote_types(values.dtype, torch.float32))
+        return torch.segment_reduce(exact, "mean", lengths=self.lengths.to(values.device))
+
     def unpack(self, values: Tensor) -> list[Tensor]:
         """Split values [N, ...] which stand beside the tokens into one tensor a sequence."""
         return list(values.split(self.lengths.tolist()))

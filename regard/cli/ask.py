@@ -166,7 +166,7 @@ def embed(
     reader = Reader.load(folder).to(device)
     round_as_asked(reader, int8, bfloat16)
     sentences = read_lines(file) if file is not None else list(texts or ())
-    inputs, cut = reader.frame(sentences, reader.pooling.longest)
+    inputs, cut = reader.frame(sentences, reader.pooling.longest, pairs="joined")
     if cut:
         longest = min(reader.longest, reader.pooling.longest or reader.longest)
         what = f"{cut:,} of {len(inputs):,} texts are longer than {longest} tokens"

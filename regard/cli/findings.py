@@ -176,6 +176,7 @@ def _spans(reader: Reader, prepared: Prepared, items: Sequence[Question], assess
 _FINDERS: dict[str, Callable[..., Findings]] = {  # by the name of a head
     "classification": _classes,
     "regression": _numbers,
+    "similarity": _numbers,
     "choice": _options,
     "tagging": _tags,
     "span": _spans,

@@ -26,7 +26,7 @@ def finetune(
     label: LabelColumn = "",
     options: OptionColumns = None,
     task: Annotated[
-        str, typer.Option(help="classification, regression, choice, tagging, (conditional-)span; found without.")
+        str, typer.Option(help="classification, regression, similarity, choice, tagging, (conditional-)span.")
     ] = "",
     both_orders: Annotated[
         bool, typer.Option("--both-orders", help="Read pairs in both orders, and add them up.")
@@ -49,6 +49,9 @@ def finetune(
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
 ) -> None:
     """Fine-tune an encoder, GPT or GPT-2 on labelled examples; the task is found by their labels, and stated.
+
+    Without --task numbers of pairs are learnt by regression, which reads both texts together. Similarity reads each for
+    itself, and says how near their vectors are: those of many texts can be kept (`regard embed`) and compared.
 
     At the end a page says how it went: curves, what is mistaken for what, and the worst mistakes with their attention.
 

@@ -103,7 +103,7 @@ def _trained(
         plan={"examples": recipe.batch, **plan},
         both_orders=recipe.both_orders,
     )
-    run, said = plan_finetuning(folder, f"{task}-{plan['seed']}", parts[0], parts[1], wishes)
+    run, said = plan_finetuning(folder, f"{task}-{plan['seed']}", parts[0], parts[1], wishes, recipe.head)
     if (place / RUN_FILE).is_file():
         there = read_run(place / RUN_FILE)
         first, asked = str(there.model["from"]), str(run.model["from"])

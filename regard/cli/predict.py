@@ -58,6 +58,7 @@ def predict(
         raise ValueError(f"of {file}, --text and --pair each name one column")
     from regard.cli.folders import require_room
     from regard.cli.progress import progress
+    from regard.data.labels import OF_NUMBERS
     from regard.data.rows import SkippedExamples
     from regard.reading.predicting import predict_all
     from regard.reading.preparing import SPANS, form_of, prepare
@@ -71,7 +72,7 @@ def predict(
         raise ValueError(f"{folder} answers questions, which `regard answer` asks")
     if not reader.head:
         raise ValueError(f"{folder} has no head which says anything of texts; `regard finetune` gives it one")
-    reader.require("classification", "regression", "tagging", "choice", use="predict")
+    reader.require("classification", *OF_NUMBERS, "tagging", "choice", use="predict")
     round_as_asked(reader, int8, bfloat16)
     if file:
         items = _read(folder, reader.head, file, texts, pairs, options, skipped)

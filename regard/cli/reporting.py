@@ -11,6 +11,7 @@ import torch
 from regard.cli.examples import described, labelled_in, run_in, stride_of, validated_in
 from regard.cli.findings import Findings, findings
 from regard.cli.progress import progress
+from regard.data.labels import OF_NUMBERS
 from regard.data.rows import SkippedExamples
 from regard.evaluate.assessment import Assessment, assess
 from regard.evaluate.curves import SMOOTHED, smoothed
@@ -82,7 +83,7 @@ def report_run(
         charts=_charts(read_measures(folder / MEASURES) if (folder / MEASURES).is_file() else []),
         cases=tuple(found.case(number) for number in order),
         examples=len(items),
-        unit="squared error" if reader.head == "regression" else "nats",
+        unit="squared error" if reader.head in OF_NUMBERS else "nats",
         **found.parts,
     )
     return write_report(out, report, _pictures(reader, stride, found, order[:PICTURES]))
@@ -117,7 +118,7 @@ def _measures(head: str, assessment: Assessment) -> tuple[tuple[str, str], ...]:
     """Measures in words: those of questions are in per cent, and nats of numbers are their squared error."""
     said = []
     for name, value in assessment.measures.items():
-        if name == "nats" and head != "regression":
+        if name == "nats" and head not in OF_NUMBERS:
             said.append(("loss, nats", f"{value:.4f}"))
         elif name != "nats":
             said.append((spelled(name), f"{value:.2f} %" if head in SPANS else f"{value:.4f}"))

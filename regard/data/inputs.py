@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from regard.text.tokenizer import Tokenizer
 
 Integers = NDArray[np.int64]
 Ids = Sequence[int] | NDArray[np.integer]
+Pairs = Literal["joined", "both", "apart"]  # a pair is one input; or two, in both orders; or two, each text its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,26 +58,40 @@ def _spread(starts: Integers, chosen: Integers) -> Integers:
     return places(starts[chosen], starts[chosen + 1] - starts[chosen])
 
 
+def require_two(texts: Sequence[Sequence[str]], pairs: Pairs, places: Sequence[str] = ()) -> None:
+    """Refuse single texts where a pair is two inputs.
+
+    Raises:
+        ValueError: names the first of them, and its place where it has one.
+    """
+    if pairs == "joined":
+        return
+    alone = next((number for number, parts in enumerate(texts) if len(parts) < 2), None)
+    if alone is not None:
+        where = f"{places[alone]}: " if places and places[alone] else ""
+        how = "pairs are read in both orders" if pairs == "both" else "two texts are compared"
+        raise ValueError(f"{where}{how} here, got one text, {texts[alone][0][:60]!r}; give two")
+
+
 def frame_texts(
     texts: Sequence[Sequence[str]],
     tokenizer: Tokenizer,
     framing: Framing,
     longest: int,
     *,
-    both_orders: bool = False,
+    pairs: Pairs = "joined",
     places: Sequence[str] = (),
 ) -> tuple[Inputs, int]:
     """Texts, or pairs of them, as inputs of `longest` tokens at most; and how many had to be cut for that.
 
-    With both orders each pair is two inputs, the second one turned round. Errors name the place of a text, where these
-    have places.
+    Errors name the place of a text, where these have places.
 
     Raises:
-        ValueError: if not even one token of each text fits, or there is no pair to be turned round.
+        ValueError: if not even one token of each text fits, or there is one text where a pair is two inputs.
     """
-    if both_orders and (alone := next((n for n, parts in enumerate(texts) if len(parts) < 2), None)) is not None:
-        where = f"{places[alone]}: " if places and places[alone] else ""
-        raise ValueError(f"{where}pairs are read in both orders here, got one text, {texts[alone][0][:60]!r}; give two")
+    require_two(texts, pairs, places)
+    if pairs == "apart":
+        return frame_texts([(part,) for parts in texts for part in parts], tokenizer, framing, longest)
     flat = tokenizer.encode_batch([part for parts in texts for part in parts])
     framed, place, cut = [], 0, 0
     for parts in texts:
@@ -86,7 +101,7 @@ def frame_texts(
         if sum(map(len, ids)) > room:
             ids, cut = shortened(ids, room), cut + 1
         framed.append(framing.frame(*ids))
-        if both_orders:
+        if pairs == "both":
             framed.append(framing.frame(*ids[::-1]))
     return Inputs.of(framed), cut
 

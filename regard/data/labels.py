@@ -29,7 +29,8 @@ from regard.storage.names import did_you_mean, require
 
 FEW = 20
 OFTEN = 10
-TASKS = ("classification", "regression", "tagging", "choice")
+OF_NUMBERS = ("regression", "similarity")  # similarity is of two texts, and never found by the labels
+TASKS = ("classification", *OF_NUMBERS, "tagging", "choice")
 Labelled = TypeVar("Labelled", Example, TaggedWords, Choices)
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _KINDS = {Example: "texts or pairs", TaggedWords: "words with tags", Choices: "texts with options"}
@@ -86,7 +87,7 @@ class LabelTask:
         """Whether all labels are numbers, so that text which says that there is none is no label."""
         if self.task == "classification":
             return all(number_of(name) is not None for name in self.labels)
-        return self.task == "regression"
+        return self.task in OF_NUMBERS
 
     def _settled(self, example: Labelled, known: Mapping[str, str]) -> Labelled | Unusable:
         """An example with its label as the task has it, or what is wrong with it."""
@@ -185,7 +186,7 @@ def with_labels(
 ) -> list[Example | TaggedWords | Choices]:
     """The examples, but for those whose label is none: text which says "nan" where all others are numbers.
 
-    Of regression these are all which are no numbers.
+    Where numbers are to be learnt these are all which are no numbers.
 
     Raises:
         ValueError: if there is such an example, and nothing may be skipped; names its place.
@@ -194,7 +195,7 @@ def with_labels(
     labels = [example.label if isinstance(example, Example) else None for example in examples]
     distinct = {label for label in labels if label is not None}
     textual = {label for label in distinct if number_of(label) is None}
-    if textual == distinct or not (task == "regression" or all(map(says_nothing, textual))):
+    if textual == distinct or not (task in OF_NUMBERS or all(map(says_nothing, textual))):
         return examples
     found = []
     for example, label in zip(examples, labels, strict=True):
@@ -214,7 +215,7 @@ def _no_number(label: object, place: str) -> Unusable:
     """What is said of a label where there must be a number."""
     if says_nothing(label):
         return Unusable("without a label", place, f"label {label!r} stands for no number")
-    return Unusable("with a label which is no number", place, f"label {label!r} is no number, which regression needs")
+    return Unusable("with a label which is no number", place, f"label {label!r} is no number, which is to be learnt")
 
 
 def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mapping[str, str], task: str) -> LabelTask:
@@ -223,7 +224,7 @@ def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mappin
     textual = next((name for name, value in values if value is None), None)
     numbers = [value for _, value in values if value is not None]
     said = f", as task={task!r} says" if task else ""
-    if task == "regression" and textual is not None:
+    if task in OF_NUMBERS and textual is not None:
         raise _no_number(textual, places[textual])
     reason = f"label has {len(ordered)} values, {listed(ordered)}{said}"
     total = sum(counts)
@@ -235,7 +236,7 @@ def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mappin
             )
         return LabelTask("classification", reason, ordered, counts)
     lowest, highest = min(numbers), max(numbers)
-    if task == "regression" and lowest == highest:
+    if task in OF_NUMBERS and lowest == highest:
         raise ValueError(f"each of {total:,} examples has the number {lowest:g}; there is nothing to learn from it")
     span = " to ".join(class_name(end) if end.is_integer() else f"{end:g}" for end in (lowest, highest))
     broken = next((value for value in numbers if not value.is_integer()), None)
@@ -243,11 +244,10 @@ def _of_labels(ordered: tuple[str, ...], counts: tuple[int, ...], places: Mappin
     are_classes = broken is None and (len(ordered) <= FEW or counting)
     if task == "classification" or (not task and are_classes):
         return LabelTask("classification", reason, ordered, counts)
+    task = task or "regression"
     if broken is not None:
-        return LabelTask(
-            "regression", f"label has numbers from {span} which are not all whole, such as {broken:g}{said}"
-        )
-    return LabelTask("regression", f"label has {len(ordered):,} whole numbers from {span}{said}")
+        return LabelTask(task, f"label has numbers from {span} which are not all whole, such as {broken:g}{said}")
+    return LabelTask(task, f"label has {len(ordered):,} whole numbers from {span}{said}")
 
 
 def class_name(label: str | float) -> str:

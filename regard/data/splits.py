@@ -8,7 +8,7 @@ from math import floor
 import numpy as np
 
 from regard.data.examples import Choices, Example, TaggedWords
-from regard.data.labels import Labelled, LabelTask, names_of, number_of
+from regard.data.labels import OF_NUMBERS, Labelled, LabelTask, names_of, number_of
 from regard.data.order import permuted
 
 BINS = 10  # quantiles of numbers, each of which is divided in the same share
@@ -21,7 +21,7 @@ def split(
 
     Examples with the same text stay together. Of each class, about its share is to validate on: as many as `share` of
     it, rounded, at least one, and never its last, in so far as its texts are two or more. So it is for each tenth of
-    the numbers of regression, and for sentences by the rarest of their tags; a text with several labels counts among
+    numbers, and for sentences by the rarest of their tags; a text with several labels counts among
     the rarest of these.
 
     Raises:
@@ -33,7 +33,7 @@ def split(
     for number, example in enumerate(examples):
         groups.setdefault(identity(example), []).append(number)
     members = list(groups.values())
-    names = _bins(examples, members, share) if found.task == "regression" else None
+    names = _bins(examples, members, share) if found.task in OF_NUMBERS else None
     if names is None:
         names = [
             Counter(name for number in group for name in set(names_of(examples[number], found.task)) or {""})

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from regard.data.examples import Choices, Example, TaggedWords
+from regard.data.labels import OF_NUMBERS
 from regard.data.squad import Question
 from regard.decoding.spans import decided
 from regard.evaluate.entities import entity_scores, is_entity_tag
@@ -48,7 +49,7 @@ def measured(head: str, labels: Sequence[str]) -> tuple[str, ...]:
         return ("accuracy", "macro_f1", "matthews", *(["f1"] if len(labels) == 2 else []))
     if head == "tagging":
         return ("accuracy", *(["entity_f1"] if all(map(is_entity_tag, labels)) else []))
-    if head == "regression":
+    if head in OF_NUMBERS:
         return ("pearson", "spearman", "mean_squared_error", "mean_absolute_error")
     return ("accuracy",) if head == "choice" else ("exact", "f1", "best_f1")
 
@@ -190,6 +191,7 @@ def _require_labels(is_known: Tensor, items: Items) -> None:
 _ASSESSORS: dict[str, Callable[..., Assessment]] = {  # by the name of a head
     "classification": _classes,
     "regression": _numbers,
+    "similarity": _numbers,
     "choice": _options,
     "tagging": _tags,
     "span": _spans,

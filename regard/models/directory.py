@@ -13,9 +13,9 @@ from torch import Tensor
 
 from regard.models import MODELS, entry_of
 from regard.models.google import GOOGLE_LAYOUTS, GoogleLayout, checkpoint_in, read_marks, read_weights
-from regard.models.heads import HEADS, OF_PAIRS
+from regard.models.heads import HEADS, require_options
 from regard.models.hugging_face import LAYOUTS
-from regard.models.hugging_face_encoders import BOTH_ORDERS, ENCODER_LAYOUTS, EncoderLayout, read_labels
+from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, read_labels, read_options
 from regard.models.layout import Layout
 from regard.storage.configuration import configured
 from regard.storage.weights import read_tensors
@@ -82,16 +82,15 @@ class Directory:
         return head, read_labels(self.about, str(self.file)) if head and not HEADS[head].size else ()
 
     @property
-    def both_orders(self) -> bool:
-        """Whether its head reads pairs in both orders.
+    def options(self) -> dict[str, Any]:
+        """What else is said of its head: keywords of that.
 
         Raises:
-            ValueError: if that is neither true nor false, or the head reads no pairs.
+            ValueError: as of `require_options`.
         """
-        value = self.about.get(BOTH_ORDERS, False)
-        if value not in (False, True) or (value and self.head[0] not in OF_PAIRS):
-            raise ValueError(f"{self.file}: {BOTH_ORDERS} is true or false, and of classes and numbers, got {value!r}")
-        return value
+        options = read_options(self.about)
+        require_options(self.head[0], options, f"{self.file}: ")
+        return options
 
     @property
     def weights(self) -> Path:

@@ -4,13 +4,17 @@ Devlin et al. 2019, sections 3.1 and 4; Yang et al. 2019, sections 2.3 and A.3. 
 permuted texts read packed inputs, and ask the encoder only for the states which they need.
 """
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 
 from regard.attention.packing import Packed
+from regard.data.inputs import Pairs
 from regard.layers.activations import GELU
 from regard.layers.dropout import Dropout
 from regard.layers.initialise import truncated_normal
@@ -27,13 +31,12 @@ class Head(nn.Module):
         labels: names of the classes, where there are any.
         pools: whether the encoder must sum inputs up.
         size: numbers which the head gives, where that does not depend on labels; 0 where it does.
-        both_orders: whether an example is two inputs, one after the other: a pair of texts, and the same pair turned
-            round (Radford et al. 2018, section 3.3, of similarity). The head reads what their sums add up to.
+        pairs: how a pair of texts is read: as one input, or as two, one after the other.
     """
 
     pools: ClassVar[bool] = False
     size: ClassVar[int] = 0
-    both_orders: bool = False
+    pairs: Pairs = "joined"
 
     def __init__(self, encoder: Encoder, labels: Sequence[str] = (), *, dropout: float = 0.1):
         super().__init__()
@@ -53,24 +56,58 @@ class Head(nn.Module):
         """The encoder's configuration."""
         return self.encoder.config
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What makes another such head beside labels and dropout, where it is not as usual."""
+        return {}
+
     def build(self, config: Any) -> None:
         """Make the head's own weights: one linear map, which above GPT is a matrix alone (its equation 3)."""
         self.output = Linear(config.width, self.size or len(self.labels), bias=not self.encoder.is_causal)
         truncated_normal(self.output, self.encoder.deviation)
 
 
-class Classifier(Head):
-    """A class for an input: scores from its sum (section 4.1)."""
+class OfSums(Head, ABC):
+    """A head which reads one vector of each input."""
+
+    def forward(self, text: Packed, segments: Tensor | None = None) -> Tensor:
+        """What is said of the inputs, or of each two which are a pair."""
+        return self.score(self.sums(text, segments))
+
+    def sums(self, text: Packed, segments: Tensor | None = None) -> Tensor:
+        """The vector of each input, [B, D]: what the encoder sums it up to."""
+        return self.encoder(text, segments)
+
+    @abstractmethod
+    def score(self, sums: Tensor) -> Tensor:
+        """What the vectors of inputs [B, D] say: as `forward`."""
+
+
+class Classifier(OfSums):
+    """A class for an input: scores from its sum (section 4.1).
+
+    Args:
+        encoder, labels, dropout: as of any head.
+        both_orders: whether an example is two inputs: a pair of texts, and the same pair turned round (Radford et al.
+            2018, section 3.3, of similarity). The head reads what their sums add up to.
+    """
 
     pools = True
 
-    def forward(self, text: Packed, segments: Tensor | None = None) -> Tensor:
-        """[B, C], or of both orders [B / 2, C]."""
-        return self.score(self.encoder(text, segments))
+    def __init__(
+        self, encoder: Encoder, labels: Sequence[str] = (), *, dropout: float = 0.1, both_orders: bool = False
+    ):
+        super().__init__(encoder, labels, dropout=dropout)
+        self.pairs = "both" if both_orders else "joined"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Whether pairs are read in both orders."""
+        return {"both_orders": True} if self.pairs == "both" else {}
 
     def score(self, sums: Tensor) -> Tensor:
-        """What the sums of inputs [B, D] say: as `forward`."""
-        if self.both_orders:
+        """[B, C], or of both orders [B / 2, C]."""
+        if self.pairs == "both":
             sums = sums[::2] + sums[1::2]
         return self.output(self.dropout(sums))
 
@@ -87,6 +124,50 @@ class Regressor(Classifier):
 
 class Chooser(Regressor):
     """A score for each option, which is an input of its own (section 4.4)."""
+
+
+class Similarity(OfSums):
+    """How alike two texts are: a number from the cosine of their vectors, each the mean of its own text's states.
+
+    Reimers and Gurevych 2019, "Sentence-BERT", section 3, regression. There is no weight beside the encoder's, and a
+    text's vector is the same beside any other, so that those of many texts can be kept and searched.
+
+    Args:
+        encoder, labels, dropout: as of any head; there are no labels, and nothing is dropped here.
+        scale: the numbers for which a cosine of 0 and one of 1 stand.
+    """
+
+    size = 1
+    pairs = "apart"
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        labels: Sequence[str] = (),
+        *,
+        dropout: float = 0.1,
+        scale: Sequence[float] = (0.0, 1.0),
+    ):
+        super().__init__(encoder, labels, dropout=dropout)
+        require_scale(scale)
+        self.scale = tuple(scale)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The scale."""
+        return {"scale": list(self.scale)}
+
+    def build(self, config: Any) -> None:
+        """Nothing: the encoder says it all."""
+
+    def sums(self, text: Packed, segments: Tensor | None = None) -> Tensor:
+        """The mean of each input's states, [B, D]."""
+        return text.means(self.encoder.hidden(text, segments))
+
+    def score(self, sums: Tensor) -> Tensor:
+        """[B / 2], of the inputs two and two."""
+        least, most = self.scale
+        return least + (most - least) * cosine_similarity(sums[::2], sums[1::2])
 
 
 class Tagger(Head):
@@ -318,6 +399,7 @@ class PermutedWords(Head):
 HEADS: dict[str, type[Head]] = {
     "classification": Classifier,
     "regression": Regressor,
+    "similarity": Similarity,
     "choice": Chooser,
     "tagging": Tagger,
     "span": SpanFinder,
@@ -328,7 +410,52 @@ HEADS: dict[str, type[Head]] = {
 }
 
 
-OF_PAIRS = ("classification", "regression")  # heads which may read pairs in both orders
+IN_BOTH_ORDERS = ("classification", "regression")  # heads which may read pairs so
+
+
+def pairs_of(head: str, options: Mapping[str, Any]) -> Pairs:
+    """How a head of this name, with these options, reads pairs."""
+    return "both" if options.get("both_orders") else HEADS[head].pairs
+
+
+def require_options(head: str, options: Mapping[str, Any], place: str) -> None:
+    """Refuse what cannot be said of a head of this name beside its labels and its dropout.
+
+    Args:
+        head: in `HEADS`.
+        options: `both_orders` and `scale`, where they are given.
+        place: where they stand, for errors.
+
+    Raises:
+        ValueError: if one of them is no option of this head, or has not its type.
+    """
+    turned = options.get("both_orders", False)
+    if turned not in (False, True) or (turned and head not in IN_BOTH_ORDERS):
+        heads = " and ".join(IN_BOTH_ORDERS)
+        raise ValueError(f"{place}both_orders is true or false, and of {heads}, got {turned!r} for {head}")
+    if "scale" in options and head != "similarity":
+        raise ValueError(f"{place}scale is of similarity, got {options['scale']!r} for {head or 'no head'}")
+    if head == "similarity":
+        require_scale(options.get("scale"), place)
+
+
+def require_scale(scale: Any, place: str = "") -> None:
+    """Refuse what are not two numbers, of which the first is less.
+
+    Raises:
+        ValueError: says what is there.
+    """
+    is_scale = isinstance(scale, list | tuple) and len(scale) == 2 and all(map(_is_number, scale))
+    if not is_scale or not scale[0] < scale[1]:
+        raise ValueError(
+            f"{place}scale must be two numbers, those for a cosine of 0 and of 1, of which the first is less; got "
+            f"{scale!r}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def kind_of(model: nn.Module) -> str:

@@ -16,6 +16,8 @@ from regard.models.hugging_face import GELU_NAMES, LAYOUTS, TOLD
 from regard.models.layout import AS_IS, Form, Layout, Row, match, only, weight_and_bias
 from regard.storage.names import did_you_mean
 
+SCALE = "similarity_scale"
+_OPTIONS = {"both_orders": "both_orders", SCALE: "scale"}  # words of our own, and keywords of a head
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # of files up to 2019
 
 
@@ -69,8 +71,10 @@ class EncoderLayout(Layout):
         if not isinstance(named, list) or len(named) != 1:
             raise ValueError(f"{place}: architectures must name one class, got {named!r}")
         for head, name in self.classes.items():
+            if name == named[0] and head == "classification" and _is_regression(about, place):
+                return "regression"
             if name == named[0]:
-                return "regression" if head == "classification" and _is_regression(about, place) else head
+                return "similarity" if not head and SCALE in about else head
         known = list(dict.fromkeys(self.classes.values()))
         hint = did_you_mean(str(named[0]), known)
         raise ValueError(f"{place}: {named[0]!r} is not known; the architectures are {', '.join(known)}{hint}")
@@ -87,7 +91,7 @@ class EncoderLayout(Layout):
             self,
             tensors=own,
             architecture=self.classes.get(head, ""),
-            head=self.head if head else "",  # a bare encoder is written without the prefix
+            head=self.head if self.head_rows.get(head) else "",  # an encoder with nothing on it is without the prefix
             spare=frozenset(spare),
         )
 
@@ -160,6 +164,16 @@ def written_labels(head: str, labels: tuple[str, ...]) -> dict[str, Any]:
     return {"problem_type": "single_label_classification", **about} if head == "classification" else about
 
 
+def read_options(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config.json says of a head beside its labels and its dropout, in words of our own; see `Head.options`."""
+    return {ours: about[theirs] for theirs, ours in _OPTIONS.items() if theirs in about}
+
+
+def written_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a config.json says of the options of a head."""
+    return {theirs: options[ours] for theirs, ours in _OPTIONS.items() if ours in options}
+
+
 def _parts(theirs: str, ours: str) -> list[Row]:
     """Rows of query, key and value, which are one matrix here."""
     return [
@@ -172,6 +186,7 @@ def _classes(name: str) -> dict[str, str]:
     """The classes of BERT and ALBERT by head; what sums up to one number is of the same class as what classifies."""
     return {
         "": f"{name}Model",
+        "similarity": f"{name}Model",  # with a word of our own in config.json; Sentence Transformers computes the rest
         "masked": f"{name}ForMaskedLM",
         "masked-pair": f"{name}ForPreTraining",
         "classification": f"{name}ForSequenceClassification",
@@ -235,9 +250,8 @@ _GENERATION = {
     *("max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences"),
     *("output_scores", "repetition_penalty", "temperature", "top_k", "top_p"),
 }
-BOTH_ORDERS = "both_orders"  # a word of our own, of a head
 _ENCODER_TOLD = (
-    TOLD | _GENERATION | {BOTH_ORDERS, "directionality", "finetuning_task", "num_labels", "output_past", "torchscript"}
+    TOLD | _GENERATION | {*_OPTIONS, "directionality", "finetuning_task", "num_labels", "output_past", "torchscript"}
 )
 
 _BERT_MASKED: list[Row] = [
@@ -368,6 +382,7 @@ _XLNET = _XLNetLayout(
     architecture="XLNetModel",
     classes={
         "": "XLNetModel",
+        "similarity": "XLNetModel",
         "permuted": "XLNetLMHeadModel",
         "classification": "XLNetForSequenceClassification",
         "regression": "XLNetForSequenceClassification",
@@ -443,7 +458,7 @@ def _tuned(name: str, layout: Layout) -> EncoderLayout:
     score: list[Row] = [("score.weight", "output.weight", AS_IS)]
     own = {
         "architecture": f"{name}Model",
-        "told": layout.told | {BOTH_ORDERS},
+        "told": layout.told | {*_OPTIONS},
         "classes": {
             "": f"{name}Model",
             "classification": f"{name}ForSequenceClassification",

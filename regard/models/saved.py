@@ -18,7 +18,7 @@ from regard.models import MODELS, name_of
 from regard.models.directory import CONFIG, WEIGHTS, Directory, read_head
 from regard.models.heads import HEADS, Head, kind_of
 from regard.models.hugging_face import LAYOUTS
-from regard.models.hugging_face_encoders import BOTH_ORDERS, ENCODER_LAYOUTS, EncoderLayout, written_labels
+from regard.models.hugging_face_encoders import ENCODER_LAYOUTS, EncoderLayout, written_labels, written_options
 from regard.models.parameters import fill, plain_weights
 from regard.storage.configuration import configured
 from regard.storage.files import written_whole
@@ -51,7 +51,7 @@ def save_model(model: nn.Module, folder: str | Path, **told: Any) -> None:
     about = {"model_type": name, **values} if layout is None else layout.write_config(values) | told
     if isinstance(model, Head):
         about |= written_labels(head, model.labels) | ENCODER_LAYOUTS[name].written_dropout(model.dropout.rate, about)
-        about |= {BOTH_ORDERS: True} if model.both_orders else {}
+        about |= written_options(model.options)
     write_tensors(folder / WEIGHTS, weights if layout is None else layout.write_tensors(weights, values["heads"]))
     with written_whole(folder / CONFIG) as file:
         json.dump(about, file, indent=2)
@@ -78,8 +78,7 @@ def load_model(folder: str | Path, **changes: Any) -> nn.Module:
         model = MODELS[directory.name].model(config)
         if head and isinstance(layout, EncoderLayout):
             dropout = layout.dropout_of(directory.about, str(directory.file))
-            model = HEADS[head](model, labels, dropout=dropout)
-            model.both_orders = directory.both_orders
+            model = HEADS[head](model, labels, dropout=dropout, **directory.options)
     fill(model, tensors, place)
     return model.eval()
 

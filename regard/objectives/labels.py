@@ -175,6 +175,7 @@ def _of_classes(scores: Tensor, labels: Tensor, sequences: int) -> Loss:
 LABELS: dict[str, type[Labels]] = {  # by the name of a head
     "classification": Classes,
     "regression": Numbers,
+    "similarity": Numbers,
     "choice": Options,
     "tagging": Tags,
     "span": Spans,

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +15,9 @@ from torch.nn.functional import normalize
 
 from regard.attention.packing import Packed
 from regard.data.inputs import Inputs
-from regard.models.directory import module_folder
+from regard.models.directory import MODULES, module_folder
 from regard.reading.packed import PackedReader, Progress
+from regard.storage.files import written_whole
 from regard.storage.names import require
 
 POOLINGS = ("mean", "summary", "max")
@@ -40,7 +42,7 @@ class Pooling:
 
 def embed(reader: PackedReader, texts: Sequence[str], pooling: Pooling) -> Tensor:
     """One vector a text: [B, D]."""
-    return embed_inputs(reader, reader.frame(texts, pooling.longest)[0], pooling)
+    return embed_inputs(reader, reader.frame(texts, pooling.longest, pairs="joined")[0], pooling)
 
 
 def embed_inputs(reader: PackedReader, inputs: Inputs, pooling: Pooling, progress: Progress | None = None) -> Tensor:
@@ -52,9 +54,10 @@ def embed_inputs(reader: PackedReader, inputs: Inputs, pooling: Pooling, progres
         if pooling.kind == "summary":
             last = text.lengths - 1 if reader.framing.is_last else torch.zeros_like(text.lengths)
             vectors = states[(text.starts + last).to(states.device)]
+        elif pooling.kind == "mean":
+            vectors = text.means(states)
         else:
-            parts = text.unpack(states)
-            vectors = torch.stack([part.mean(0) if pooling.kind == "mean" else part.amax(0) for part in parts])
+            vectors = torch.stack([part.amax(0) for part in text.unpack(states)])
         return list((normalize(vectors, dim=1) if pooling.normalises else vectors).cpu())
 
     rows = reader.read(inputs, compute, progress)
@@ -68,20 +71,46 @@ def read_pooling(folder: str | Path) -> Pooling:
         ValueError: if a file cannot be read, or asks for what is not computed here.
     """
     folder = Path(folder)
-    if not (folder / "modules.json").is_file():
+    if not (folder / MODULES).is_file():
         return Pooling()
     kind, normalises = "mean", False
-    for module in _read(folder / "modules.json"):
+    for module in _read(folder / MODULES):
         name = str(module.get("type", "")).rpartition(".")[2]
         if name == "Pooling":
             kind = _kind(_read(module_folder(folder, str(module.get("path", ""))) / "config.json"), folder)
         elif name == "Normalize":
             normalises = True
         elif name != "Transformer":
-            raise ValueError(f"{folder / 'modules.json'}: {name} is not computed here, only Pooling and Normalize are")
+            raise ValueError(f"{folder / MODULES}: {name} is not computed here, only Pooling and Normalize are")
     about = folder / "sentence_bert_config.json"
     longest = _read(about).get("max_seq_length") if about.is_file() else None
     return Pooling(kind, normalises, longest if isinstance(longest, int) else None)
+
+
+def write_pooling(folder: str | Path, pooling: Pooling, width: int, longest: int) -> None:
+    """Write what makes a sentence-transformers directory of a model directory.
+
+    Args:
+        folder: with an encoder and its tokenizer.
+        pooling: how its states become a vector.
+        width: of them.
+        longest: tokens of a text at most, where pooling says nothing of that.
+    """
+    folder = Path(folder)
+    mode = next(mode for mode, kind in _MODES.items() if kind == pooling.kind)
+    modules = ["Transformer", "Pooling", *(["Normalize"] if pooling.normalises else [])]
+    paths = ["", "1_Pooling", "2_Normalize"]
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": pooling.longest or longest, "do_lower_case": False})
+    _write(
+        folder / paths[1] / "config.json", {"word_embedding_dimension": width, **{one: one == mode for one in _MODES}}
+    )
+    _write(
+        folder / MODULES,
+        [
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
+            for number, (path, name) in enumerate(zip(paths, modules, strict=False))
+        ],
+    )
 
 
 def _kind(about: dict, folder: Path) -> str:
@@ -94,6 +123,14 @@ def _kind(about: dict, folder: Path) -> str:
             f"{folder}: its pooling is {', '.join(asked) or 'none'}; one of {', '.join(_MODES)} can be used"
         )
     return _MODES[asked[0]]
+
+
+def _write(path: Path, value: Any) -> None:
+    """Write a JSON file."""
+    path.parent.mkdir(exist_ok=True)
+    with written_whole(path) as file:
+        json.dump(value, file, indent=2)
+        file.write("\n")
 
 
 def _read(path: Path):

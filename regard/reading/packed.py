@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from regard.attention.packing import Packed
-from regard.data.inputs import Examples, Inputs, Integers, frame_texts
+from regard.data.inputs import Examples, Inputs, Integers, Pairs, frame_texts
+from regard.data.labels import OF_NUMBERS
 from regard.decoding.loaded import Loaded, require_list
 from regard.decoding.threads import side_by_side
 from regard.layers.dropout import without_dropout
@@ -83,14 +84,14 @@ class PackedReader(Loaded):
             about["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]  # else pairs lose segments
             # where the last token sums up, it is read at the end
             about["padding_side"] = "left" if self.encoder.sums_up_last else "right"
-        save_model(self.model, folder, **told)
             tokenizer = tokenizer.framed(self.framing)
+        save_model(self.model, folder, **told)
         save_tokenizer(tokenizer, folder, model_max_length=self.longest, **about)
 
     @property
-    def both_orders(self) -> bool:
-        """Whether the head reads pairs in both orders, each of them as two inputs."""
-        return bool(self.head) and self.model.both_orders
+    def pairs(self) -> Pairs:
+        """How the head reads pairs."""
+        return self.model.pairs if self.head else "joined"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -109,8 +110,13 @@ class PackedReader(Loaded):
             wanted = f"{', '.join(others)} or {last}" if others else last
             raise ValueError(f"this model {there}, and cannot {use}: that needs one for {wanted}")
 
-    def frame(self, texts: Texts, longest: int | None = None) -> tuple[Inputs, int]:
+    def frame(self, texts: Texts, longest: int | None = None, *, pairs: Pairs | None = None) -> tuple[Inputs, int]:
         """Texts and pairs as inputs, and how many had to be cut to `longest` tokens.
+
+        Args:
+            texts: each one or two.
+            longest: tokens of an input, where that is less than the reader's own.
+            pairs: how these are read; without, as the head reads them.
 
         Raises:
             ValueError: if one of them is neither a text nor a pair of texts.
@@ -118,7 +124,7 @@ class PackedReader(Loaded):
         require_list(texts, "texts")
         parts = [_parts(text, number) for number, text in enumerate(texts)]
         most = min(self.longest, longest or self.longest)
-        return frame_texts(parts, self.tokenizer, self.framing, most, both_orders=self.both_orders)
+        return frame_texts(parts, self.tokenizer, self.framing, most, pairs=pairs or self.pairs)
 
     def read(
         self,
@@ -153,15 +159,15 @@ class PackedReader(Loaded):
         return [found[place] for place in range(len(inputs))]
 
     def scores(self, inputs: Inputs, progress: Progress | None = None) -> Tensor:
-        """What a head of classes, of a number or of options says of inputs: [B, C] or [B]; of both orders [B / 2, ...].
+        """What a head of classes, of a number or of options says of inputs: [B, C] or [B].
 
-        The two inputs of a pair need not be computed together.
+        Where a pair is two inputs, these need not be computed together, and there are half as many scores.
         """
-        self.require("classification", "regression", "choice", use="score whole inputs")
-        if not self.both_orders:
+        self.require("classification", *OF_NUMBERS, "choice", use="score whole inputs")
+        if self.pairs == "joined":
             rows = self.read(inputs, lambda text, segments: self.model(text, segments).float().cpu(), progress)
             return torch.stack(rows) if rows else torch.empty(0)
-        sums = self.read(inputs, lambda text, segments: self.encoder(text, segments).unbind(), progress)
+        sums = self.read(inputs, lambda text, segments: self.model.sums(text, segments).unbind(), progress)
         with torch.inference_mode(), without_dropout(self.model):
             return self.model.score(torch.stack(sums)).float().cpu() if sums else torch.empty(0)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from regard.data.examples import Choices, TaggedWords
 from regard.data.inputs import Examples, Inputs
+from regard.data.labels import OF_NUMBERS
 from regard.reading.packed import PackedReader, Progress, Texts
 from regard.reading.preparing import Items, Prepared, form_of, prepare
 
@@ -47,7 +48,7 @@ class Tagged:
 
 def predict(reader: PackedReader, texts: Texts) -> list[Prediction]:
     """The class, or the number, of each text or pair."""
-    reader.require("classification", "regression", use="predict classes or numbers")
+    reader.require("classification", *OF_NUMBERS, use="predict classes or numbers")
     return _classes_or_numbers(reader, reader.frame(texts)[0])
 
 
@@ -75,7 +76,7 @@ def predict_all(
         prepared: the same examples.
         progress: called with the number of inputs which are done.
     """
-    reader.require("classification", "regression", "choice", "tagging", use="predict")
+    reader.require("classification", *OF_NUMBERS, "choice", "tagging", use="predict")
     if reader.head == "tagging":
         return _tags(reader, cast(Sequence[TaggedWords], items), prepared.examples, progress)
     if reader.head == "choice":
@@ -86,7 +87,7 @@ def predict_all(
 def _classes_or_numbers(reader: PackedReader, inputs: Inputs, progress: Progress | None = None) -> list[Prediction]:
     """The class, or the number, of each input."""
     scores = reader.scores(inputs, progress)
-    if reader.head == "regression":
+    if reader.head in OF_NUMBERS:
         return [Prediction(value) for value in scores.tolist()]
     found = []
     for row in scores.softmax(-1).tolist():

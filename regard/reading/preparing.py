@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from regard.data.examples import Choices, Example, TaggedWords
-from regard.data.inputs import Examples, Inputs, Integers, frame_texts
+from regard.data.inputs import Examples, Inputs, Integers, Pairs, frame_texts
 from regard.data.squad import Question
 from regard.data.squad_windows import SkippedQuestions, Window, all_windows
 from regard.reading.packed import PackedReader
@@ -29,20 +29,18 @@ class Form:
     framing: Framing
     longest: int
     stride: int = 128  # of the windows of a context
-    both_orders: bool = False  # of pairs, each of which is two inputs then
+    pairs: Pairs = "joined"
 
     def inputs(self, items: Sequence[Example]) -> tuple[Inputs, Integers | None, int]:
         """Examples as inputs; where each begins among them, if it has several; and how many had to be cut."""
         texts, places = [item.texts for item in items], [item.place for item in items]
-        inputs, cut = frame_texts(
-            texts, self.tokenizer, self.framing, self.longest, both_orders=self.both_orders, places=places
-        )
-        return inputs, np.arange(len(items) + 1) * 2 if self.both_orders else None, cut
+        inputs, cut = frame_texts(texts, self.tokenizer, self.framing, self.longest, pairs=self.pairs, places=places)
+        return inputs, np.arange(len(items) + 1) * 2 if self.pairs != "joined" else None, cut
 
 
 def form_of(reader: PackedReader, *, stride: int = 128) -> Form:
     """How a reader reads."""
-    return Form(reader.tokenizer, reader.framing, reader.longest, stride, reader.both_orders)
+    return Form(reader.tokenizer, reader.framing, reader.longest, stride, reader.pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +170,7 @@ def _number(label: Any, numbers: dict[str, int], place: str) -> int:
 _PREPARERS: dict[str, Any] = {  # by the name of a head
     "classification": _classes,
     "regression": _values,
+    "similarity": _values,
     "choice": _choices,
     "tagging": _tags,
     "span": _spans,

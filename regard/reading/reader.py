@@ -9,7 +9,7 @@ from torch import Tensor
 from regard.decoding.loaded import require_list
 from regard.decoding.spans import Ranked
 from regard.reading import answering, embedding, filling, predicting
-from regard.reading.embedding import Pooling, read_pooling
+from regard.reading.embedding import Pooling, read_pooling, write_pooling
 from regard.reading.filling import Filled
 from regard.reading.packed import PackedReader, Texts
 from regard.reading.predicting import Choice, Prediction, Tagged
@@ -26,6 +26,16 @@ class Reader(PackedReader):
         reader = super().load(folder, **changes)
         reader.pooling = read_pooling(folder)
         return reader
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model and its tokenizer into `folder`; where its vectors are used, as Sentence Transformers does.
+
+        Raises:
+            ValueError: if the weights were rounded.
+        """
+        super().save(folder)
+        if self.head == "similarity" or self.pooling != Pooling():
+            write_pooling(folder, self.pooling, self.model.config.width, self.longest)
 
     def predict(self, texts: Texts) -> list[Prediction]:
         """The class of each text or pair, with probabilities, or its number."""

@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from regard.data.inputs import require_two
 from regard.reading.predicting import Prediction, Tagged, predict, tag, words_of
-from regard.serving.limits import Refused
 from regard.serving.reading import ReadingUse
 from regard.serving.uses import Answer, Asked, Body, SentenceOrWords, TextOrPair, Truncate
 
@@ -35,15 +35,13 @@ class Predicting(ReadingUse[TextsAndPairs]):
     def example(self) -> dict[str, Any]:
         """A body."""
         pair = ["A man is asleep.", "Somebody sleeps."]
-        return {"texts": [pair] if self.model.both_orders else ["A fine film.", pair]}
+        return {"texts": ["A fine film.", pair] if self.model.pairs == "joined" else [pair]}
 
     def ask(self, body: TextsAndPairs) -> Asked:
         """A text or a pair is an item."""
         self.require_count("texts", body.texts)
         items = [(one,) if isinstance(one, str) else tuple(one) for one in body.texts]
-        alone = [number for number, item in enumerate(items) if len(item) == 1]
-        if alone and self.model.both_orders:
-            raise Refused(422, f"texts[{alone[0]}] is one text, and this model reads pairs, in both orders; give two")
+        require_two(items, self.model.pairs, [f"texts[{number}]" for number in range(len(items))])
         sizes, cut = self.framed("texts", items, truncate=body.truncate)
         return Asked(items, sizes, truncated=cut)
 

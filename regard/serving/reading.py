@@ -12,11 +12,16 @@ class ReadingUse(Use[Asks]):
     model: Reader
 
     def framed(self, name: str, texts: Sequence[Sequence[str]], *, truncate: bool) -> tuple[list[int], int]:
-        """Tokens which are read of each input, of a text or two, and how many are cut."""
+        """Tokens which are read of each text or pair, and how many of these are cut."""
         ids = iter(self.model.tokenizer.encode_batch([part for parts in texts for part in parts]))
-        sizes = [sum(len(next(ids)) for _ in parts) + self.model.framing.added(len(parts)) for parts in texts]
-        sizes, cut = self.fitting(name, sizes, self.model.longest, truncate=truncate)
-        return [size * (1 + self.model.both_orders) for size in sizes], cut
+        lengths = [[len(next(ids)) for _ in parts] for parts in texts]
+        added, longest, pairs = self.model.framing.added, self.model.longest, self.model.pairs
+        if pairs == "apart":
+            inputs = [[length + added(1) for length in own] for own in lengths]
+        else:
+            inputs = [[sum(own) + added(len(own))] * (2 if pairs == "both" else 1) for own in lengths]
+        _, cut = self.fitting(name, [max(own) for own in inputs], longest, truncate=truncate)
+        return [sum(min(size, longest) for size in own) for own in inputs], cut
 
     def fitting(self, name: str, sizes: list[int], longest: int, *, truncate: bool) -> tuple[list[int], int]:
         """Tokens which are read of inputs of these sizes, and how many are cut."""

@@ -24,6 +24,7 @@ GONE = 499  # the status of a request whose client left before the answer; nobod
 HEADS: dict[str, type[ReadingUse[Any]]] = {  # the endpoint of each; one of permuted words has none
     "classification": Predicting,
     "regression": Predicting,
+    "similarity": Predicting,
     "tagging": Tagging,
     "choice": Choosing,
     "span": Answering,
@@ -33,7 +34,7 @@ HEADS: dict[str, type[ReadingUse[Any]]] = {  # the endpoint of each; one of perm
 }
 FACTS = ("/health", "/metrics", "/about", "/docs", "/openapi.json")
 PURPOSES = {  # of each endpoint: what a model must have for it
-    "predict": "a head for classification or regression",
+    "predict": "a head for classification, regression or similarity",
     "tag": "a head for tagging",
     "choose": "a head for choice",
     "answer": "a head for spans",

@@ -1,6 +1,6 @@
 """Fine-tuning: an encoder which was trained before, a head, and labelled examples."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from regard.data.tagged import TaggedText
 from regard.evaluate.assessment import assess, measured
 from regard.models import MODELS, entry_of
 from regard.models.directory import Directory
-from regard.models.heads import HEADS, OF_PAIRS, Classifier
+from regard.models.heads import HEADS, Classifier, pairs_of, require_options
 from regard.models.parameters import fill, plain_weights
 from regard.models.saved import load_encoder, load_model
 from regard.objectives.labels import LABELS, labels_of
@@ -96,7 +96,8 @@ class FineTuningTask(Task):
 
     The model's table says `from`, the directory of the encoder; `head`, what stands on it; `labels`, the classes;
     `head_dropout`, the dropout below the head, 0.1 where it is not said; `both_orders`, whether pairs are read in both;
-    and all fields of the encoder's configuration, so that a run which was begun does not need that directory any more.
+    `scale`, the numbers for which a cosine of 0 and one of 1 stand; and all fields of the encoder's configuration, so
+    that a run which was begun does not need that directory any more.
     """
 
     text, plan = FineTuningText, FineTuningPlan
@@ -122,12 +123,12 @@ class FineTuningTask(Task):
         rate = values.pop("head_dropout", HEAD_DROPOUT)
         if not isinstance(rate, float) or not 0.0 <= rate < 1.0:
             raise ValueError(f"model.head_dropout must be a rate in [0, 1), got {rate!r}")
-        both_orders = values.pop("both_orders", False)
+        options = _options(values)
+        values = {name: value for name, value in values.items() if name not in options}
         entry = entry_of(kind)
         require("model.head", head, LABELS)
         require(f"model.head of {kind}", head, heads_of(kind))
-        if both_orders not in (False, True) or (both_orders and head not in OF_PAIRS):
-            raise ValueError(f"model.both_orders is of classes and numbers of pairs, got {both_orders!r} for {head}")
+        require_options(head, options, "model.")
         if plan.auxiliary and not entry.model.is_causal:
             raise ValueError(f"plan.auxiliary is of models which see what comes before alone, as gpt, got {kind}")
         if not isinstance(labels, list | tuple) or not all(isinstance(label, str) for label in labels):
@@ -146,6 +147,10 @@ class FineTuningTask(Task):
         layers = getattr(config, "depth", 0)
         if plan.freeze > layers:
             raise ValueError(f"plan.freeze={plan.freeze} exceeds the model's {layers} layers")
+        if plan.freeze == layers and head == "similarity":
+            raise ValueError(
+                "similarity has no weight beside the encoder's: lower plan.freeze, or there is none to train"
+            )
         if (0 < plan.freeze < layers or plan.layer_decay < 1) and hasattr(config, "groups"):
             raise ValueError("layers which share their weights cannot be told apart: leave plan.freeze and layer_decay")
         return config
@@ -159,8 +164,8 @@ class FineTuningTask(Task):
         self.tokenizer = Tokenizer.load(folder / TOKENIZER)
         sums_up_last = MODELS[run.model["kind"]].model.sums_up_last
         framing = self.tokenizer.framing(is_last=sums_up_last)
-        both_orders = run.model.get("both_orders", False)
-        self.form = Form(self.tokenizer, framing, run.text.longest, run.text.stride, both_orders)
+        pairs = pairs_of(run.model["head"], _options(run.model))
+        self.form = Form(self.tokenizer, framing, run.text.longest, run.text.stride, pairs)
         place = folder / "data" / TRAIN
         if keeps and place.is_file():
             self.train, self.items = Examples.from_tensors(read_tensors(place)), validation_items(run, folder)
@@ -190,9 +195,7 @@ class FineTuningTask(Task):
         model = self.run.model
         encoder = MODELS[model["kind"]].model(self.build_config())
         rate = model.get("head_dropout", HEAD_DROPOUT)
-        head = HEADS[model["head"]](encoder, model.get("labels", ()), dropout=rate)
-        head.both_orders = model.get("both_orders", False)
-        return head
+        return HEADS[model["head"]](encoder, model.get("labels", ()), dropout=rate, **_options(model))
 
     def begin(self, model: Any, say: Say) -> None:
         """Give the encoder the weights which it was trained to before, and the head too, if it is the same there."""
@@ -208,7 +211,8 @@ class FineTuningTask(Task):
             if is_fresh:
                 say(f"{folder} has no layer which sums inputs up: it begins at random")
             other = f"that for {there} in {folder} {'tells other labels apart' if there == head else 'is another'}"
-            say(f"the head for {head} begins at random" + (f"; {other}, and is left out" if there else ""))
+            if any(not name.startswith("encoder.") for name, _ in model.named_parameters()):
+                say(f"the head for {head} begins at random" + (f"; {other}, and is left out" if there else ""))
         if model.encoder.is_causal:  # special tokens which are new begin at random
             name = "token.weight" if aim is model.encoder else "encoder.token.weight"
             known = weights[name][: Tokenizer.load(folder).size]
@@ -259,6 +263,11 @@ class FineTuningTask(Task):
         """What the model makes of the validation examples."""
         with products:
             return assess(trained, self.validation, self.items).measures
+
+
+def _options(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model's table says of its head beside labels and dropout: keywords of the head."""
+    return {name: model[name] for name in ("both_orders", "scale") if name in model}
 
 
 def heads_of(kind: str) -> list[str]:

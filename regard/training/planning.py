@@ -8,8 +8,8 @@ from typing import Any
 
 from regard.data.benchmarks import GluePart, SquadFile
 from regard.data.glue import GLUE_TASKS
-from regard.data.inputs import batches_of
-from regard.data.labels import TASKS, LabelTask, task_of, with_labels
+from regard.data.inputs import Pairs, batches_of, require_two
+from regard.data.labels import OF_NUMBERS, TASKS, LabelTask, task_of, with_labels
 from regard.data.rows import SkippedExamples
 from regard.data.sources import Source, located, suffix_of
 from regard.data.splits import leak, split
@@ -18,7 +18,7 @@ from regard.data.table import Table
 from regard.data.tagged import TaggedText, has_tags
 from regard.models import MODELS
 from regard.models.directory import read_config
-from regard.models.heads import HEADS
+from regard.models.heads import HEADS, pairs_of
 from regard.reading.preparing import SPANS
 from regard.storage.configuration import configured
 from regard.storage.names import did_you_mean, require
@@ -138,7 +138,8 @@ def plan_finetuning(
         train: where the examples are found.
         validation: where those are found on which it is measured; None for a share of the training ones.
         wishes: what is not as the defaults have it.
-        task: classification, regression, choice, tagging, span or conditional-span; found by the labels without.
+        task: classification, regression, similarity, choice, tagging, span or conditional-span; without, it is found
+            by the labels, and is never similarity.
 
     Raises:
         ValueError: if the examples do not make a task, or something does not go together.
@@ -166,7 +167,9 @@ def plan_finetuning(
         train, validation = SquadFile(train.path, (text.share, 1.0)), SquadFile(train.path, (0.0, text.share))
     if task in SPANS or isinstance(train, SquadFile):
         require(f"task of {kind}", task or "span", heads_of(kind))
-    seen = _looked_at(train, validation, text, task, model, kind)
+    options = {"both_orders": True} if wishes.both_orders else {}
+    pairs = pairs_of(task or "classification", options)
+    seen = _looked_at(train, validation, text, task, model, kind, pairs)
     found = seen.task
     learns_texts = MODELS[kind].model.is_causal and wishes.plan.get("freeze", 0) < config.depth
     own = seen.plan | ({"auxiliary": AUXILIARY} if learns_texts else {})
@@ -179,7 +182,8 @@ def plan_finetuning(
             "from": str(model),
             "head": found.task,
             **({"labels": list(found.labels)} if not HEADS[found.task].size else {}),
-            **({"both_orders": True} if wishes.both_orders else {}),
+            **options,
+            **seen.options,
             **{key: value for key, value in dataclasses.asdict(config).items() if key != "pools"},
         },
         "train": dataclasses.asdict(train),
@@ -247,16 +251,23 @@ def _require_other(train: LabelledSource, validation: LabelledSource) -> None:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was seen of examples: task, how many there are to train on, what is to be said, and values of a plan."""
+    """What was seen of examples: how many there are to train on, what is to be said, and values of plan and head."""
 
     task: LabelTask
     count: int
     said: list[str]
     plan: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def _looked_at(
-    train: LabelledSource, validation: LabelledSource | None, text: FineTuningText, task: str, model: Path, kind: str
+    train: LabelledSource,
+    validation: LabelledSource | None,
+    text: FineTuningText,
+    task: str,
+    model: Path,
+    kind: str,
+    pairs: Pairs,
 ) -> _Seen:
     """What is to be known of the examples before they are trained on."""
     source: Any = located(train)
@@ -268,16 +279,20 @@ def _looked_at(
     items: list[Any] = list(source.read(skipped))
     items = with_labels(items, task, skipped)
     found = _task_of(source, items, task)
+    if found.task in ("classification", *OF_NUMBERS):
+        require_two([item.texts for item in items], pairs, [item.place for item in items])
     if not found.labels and isinstance(source, GluePart):
-        return _Seen(found, len(items), [])
+        return _Seen(found, len(items), [], options=_scale(found, items))
     items = found.settled(items, skipped)
+    options = _scale(found, items)
     said = [*([str(source.found())] if isinstance(source, Table) else []), str(found)]
     plan: dict[str, Any] = {}
     if found.labels:
         said.append(found.balance())
-    elif found.task == "regression":
+    elif found.task in OF_NUMBERS:
         numbers = [item.label for item in items]
-        plan, said = {"rise": _rise(numbers)}, [*said, *_far(numbers)]
+        plan = {"rise": _rise(numbers)}
+        said += _far(numbers) if found.task == "regression" else [_told(**options)]
     if skipped:
         said.append(str(skipped))
     if validation is None:
@@ -285,7 +300,7 @@ def _looked_at(
         said.append(f"{total - len(items):,} of {total:,} examples are set apart to validate on")
     else:
         said += _beside(items, located(validation), found, skips=text.skip)
-    return _Seen(found, len(items), said, plan)
+    return _Seen(found, len(items), said, plan, options)
 
 
 def _rise(numbers: list[float]) -> float:
@@ -303,6 +318,19 @@ def _far(numbers: list[float]) -> list[str]:
         f"the numbers are {mean:.4g} on average, with a standard deviation of {spread:.4g}; the head begins at 0 and "
         "learns numbers of about 0 to 5 best, so shift and scale them in the file"
     ]
+
+
+def _scale(found: LabelTask, items: list[Any]) -> dict[str, Any]:
+    """Of similarity the numbers for which a cosine of 0 and one of 1 stand: the least and the greatest label."""
+    if found.task != "similarity":
+        return {}
+    numbers = [float(item.label) for item in items]
+    return {"scale": [min(numbers), max(numbers)]}
+
+
+def _told(scale: list[float]) -> str:
+    """What is to be said of a scale."""
+    return "a cosine of 0 stands for {:g}, and one of 1 for {:g}".format(*scale)
 
 
 def _questions(source: SquadFile, text: FineTuningText, task: str, model: Path, kind: str) -> _Seen:
@@ -327,7 +355,7 @@ def _task_of(source: Any, items: list[Any], task: str) -> LabelTask:
         return task_of(items, task)
     known = GLUE_TASKS[source.task]
     if known.is_regression:
-        return LabelTask("regression", source.task)
+        return LabelTask(task or "regression", source.task)
     return dataclasses.replace(task_of(items, "classification"), labels=known.labels)
 
 

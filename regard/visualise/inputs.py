@@ -18,6 +18,7 @@ from torch import Tensor
 from regard.attention.record import Maps, attentions
 from regard.data.examples import Choices, TaggedWords
 from regard.data.inputs import Inputs
+from regard.data.labels import OF_NUMBERS
 from regard.data.squad import Question
 from regard.data.squad_windows import Window
 from regard.decoding.spans import Ranked
@@ -82,20 +83,23 @@ def _texts(reader: PackedReader, inputs: Sequence[Input]) -> Iterator[Example]:
         parts = _parts(given, number)
         first, *second = parts
         framed, cut = reader.frame([(first, second[0]) if second else first])
-        seen = _see(reader, framed)
-        scores = reader.scores(framed) if reader.both_orders else seen.output
+        seen = _see(reader, framed) if reader.pairs != "apart" else _see_apart(reader, framed)
+        scores = seen.output if reader.pairs == "joined" else reader.scores(framed)
         text: dict[str, str] = {}
         chances: list[Chances] = []
         if reader.head == "classification":
             chances = [_chances("class", reader.labels, scores[0].softmax(-1).tolist())]
             label, share = chances[0].shares[0]
             text["prediction"] = f"{label}, with probability {share:.3f}"
-        elif reader.head == "regression":
+        elif reader.head in OF_NUMBERS:
             text["prediction"] = f"{float(scores[0]):.4g}"
-        if reader.both_orders:
+        if reader.pairs == "both":
             text["shown"] = "the pair in this order; the prediction is of both"
+        if reader.pairs == "apart":
+            text["shown"] = "both texts one after the other; neither sees the other"
         if cut:
-            text["cut"] = f"the input is longer than {reader.longest} tokens, and is read without its end"
+            what = "a text" if reader.pairs == "apart" else "the input"
+            text["cut"] = f"{what} is longer than {reader.longest} tokens, and is read without its end"
         yield _drawn(reader, _title(*parts), seen, Told(text, chances))
 
 
@@ -192,13 +196,21 @@ def _see(reader: PackedReader, inputs: Inputs, place: int = 0, rows: list[int] |
     read, segments = inputs.packed(np.array([place]))
     text, kinds = read.to(reader.device), segments.to(reader.device)
     with watching(reader.model) as maps:
-        if reader.head in UNASKED or rows == [] or reader.both_orders:
+        if reader.head in UNASKED or rows == [] or reader.pairs != "joined":
             output = reader.encoder.hidden(text, kinds)
         elif rows is not None:
             output = reader.model(text, kinds, torch.tensor(rows)).float().cpu()
         else:
             output = reader.model(text, kinds).float().cpu()
     return Seen(read.tokens.tolist(), segments.tolist(), output, maps)
+
+
+def _see_apart(reader: PackedReader, inputs: Inputs) -> Seen:
+    """Record the model at two inputs which are read in one row; their numbers stand for their segments."""
+    read, segments = inputs.packed(np.arange(2))
+    with watching(reader.model) as maps:
+        output = reader.encoder.hidden(read.to(reader.device), segments.to(reader.device))
+    return Seen(read.tokens.tolist(), np.repeat(np.arange(2), inputs.lengths).tolist(), output, maps)
 
 
 def _drawn(reader: PackedReader, title: str, seen: Seen, told: Told) -> Example:
@@ -311,6 +323,7 @@ _DRAWN: dict[str, Callable[..., Iterator[Example]]] = {  # by the name of a head
     "": _texts,
     "classification": _texts,
     "regression": _texts,
+    "similarity": _texts,
     "choice": _options,
     "tagging": _tags,
     "span": _answers,

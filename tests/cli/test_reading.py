@@ -398,7 +398,7 @@ def test_predictions_of_a_file_are_those_of_the_library(tmp_path):
         ("choice", ["--text", "a"], "give one --text, and each option as --pair, got 1 and 0"),
         ("tagging", ["--text", "a", "--pair", "b"], "--pair cannot be used here"),
         ("span", ["--text", "a"], "answers questions, which `regard answer` asks"),
-        ("masked", ["--text", "a"], "that needs one for classification, regression, tagging or choice"),
+        ("masked", ["--text", "a"], "that needs one for classification, regression, similarity, tagging or choice"),
         ("", ["--text", "a"], "has no head which says anything of texts; `regard finetune` gives it one"),
     ],
 )

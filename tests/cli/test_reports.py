@@ -21,7 +21,7 @@ from regard.training.labelled import items_of
 from regard.training.loop import train
 from regard.training.planning import Wishes, plan_finetuning, source_of
 
-HEADS = ["classification", "regression", "choice", "tagging", "span", "conditional-span"]
+HEADS = ["classification", "regression", "similarity", "choice", "tagging", "span", "conditional-span"]
 
 
 def run(*arguments):
@@ -42,6 +42,9 @@ def examples(folder: Path, head: str) -> Path:
         path.write_text(
             "text,score\n" + "".join(f"the {thing} was good,{n + 0.5}\n" for n, thing in enumerate(THINGS * 2))
         )
+    elif head == "similarity":
+        pairs = [f"the {thing} was good,good {THINGS[n % 5]},{n + 0.5}\n" for n, thing in enumerate(THINGS * 2)]
+        path.write_text("text1,text2,score\n" + "".join(pairs))
     elif head == "choice":
         rows = [
             {"question": thing, "choices": ["good", "bad", "dull"], "answer": n % 3}
@@ -76,7 +79,7 @@ def trained(request, tmp_path_factory):
     validation = source_of(str(path), "", {"share": (0.0, 1.0)} if request.param in SPANS else {})
     if request.param in SPANS:
         source = source_of(str(path), "", {"share": (0.0, 0.99)})
-    elif request.param in ("classification", "regression", "choice"):
+    elif request.param in ("classification", "regression", "similarity", "choice"):
         validation = Table(str(path), count=12)
     else:
         validation = source_of(str(path), "", {"count": 12})
@@ -116,7 +119,12 @@ def test_a_report_shows_what_its_task_has(trained, tmp_path):
     folder, path, head = trained
     text = page(folder, tmp_path / "report.html")
     parts = re.findall(r'<section id="(\w+)"><h2>', text)
-    own = {"regression": ["numbers"], "choice": [], **{head: ["classes", "lengths"] for head in SPANS}}
+    own = {
+        "regression": ["numbers"],
+        "similarity": ["numbers"],
+        "choice": [],
+        **{head: ["classes", "lengths"] for head in SPANS},
+    }
     assert parts == ["measures", "curves", *own.get(head, ["classes"]), "cases", "about"]
     assert str(path) in unescape(text)
     blocks = re.findall(r'class="example">(.*?)</script>', text, re.DOTALL)
@@ -192,6 +200,7 @@ def blocks(path: Path) -> list[dict]:
 GIVEN = {
     "classification": ("--text", "the film was good", "--text", "bad song"),
     "regression": ("--text", "the film", "--pair", "was good"),
+    "similarity": ("--text", "the film", "--pair", "was good"),
     "choice": ("--text", "the film", "--pair", "good", "--pair", "bad"),
     "tagging": ("--text", "the film ended"),
     **dict.fromkeys(SPANS, ("--question", "what was it", "--context", "the day was dull and the walk ended")),

@@ -50,7 +50,7 @@ class TestTask:
         assert str(task_of(labelled("0.5", "1"), "classification")) == (
             "label has 2 values, 0.5 and 1, as task='classification' says: classification"
         )
-        with pytest.raises(ValueError, match=r"a\.csv:3: label 'x' is no number, which regression needs"):
+        with pytest.raises(ValueError, match=r"a\.csv:3: label 'x' is no number, which is to be learnt"):
             task_of(labelled("1", "x"), "regression")
         with pytest.raises(ValueError, match=r"task must be one of .*, got 'clasification'; did you mean"):
             task_of(labelled("1", "x"), "clasification")

@@ -12,6 +12,7 @@ from regard.reading.preparing import form_of, prepare
 SENTENCES = {
     "classification": [Example(("the film",), "pos", "a:1"), Example(("the book",), None, "a:2")],
     "regression": [Example(("the film",), 1.5, "a:1"), Example(("the book",), None, "a:2")],
+    "similarity": [Example(("the film", "it"), 0.5, "a:1"), Example(("the book", "it"), None, "a:2")],
     "choice": [Choices("the", ("film", "book"), 1, "a:1"), Choices("the", ("film", "book"), None, "a:2")],
     "tagging": [TaggedWords(("the", "film"), ("pos", "neg"), "a:1"), TaggedWords(("the", "book"), None, "a:2")],
 }

@@ -104,6 +104,18 @@ def test_directories_keep_all_of_a_reader(tmp_path, reader):
         assert one == other
 
 
+@pytest.mark.parametrize("pooling", [Pooling("summary"), Pooling("max", normalises=False, longest=9)])
+def test_directories_keep_how_vectors_are_made(tmp_path, pooling):
+    first = small_reader()
+    first.pooling = pooling
+    first.save(tmp_path / "model")
+    again = Reader.load(tmp_path / "model")
+    assert again.pooling == Pooling(pooling.kind, pooling.normalises, pooling.longest or first.longest)
+    assert torch.equal(again.embed(TEXTS[:1]), first.embed(TEXTS[:1]))
+    small_reader().save(tmp_path / "plain")
+    assert not (tmp_path / "plain" / "modules.json").exists()
+
+
 @pytest.mark.parametrize("use", ["answer", "fill", "tag", "choose"])
 def test_a_use_without_its_head_is_refused(reader, use):
     arguments = {"answer": ("what", "that"), "fill": ("[MASK]",), "tag": (["a b"],), "choose": ("a", ["b", "c"])}

@@ -4,6 +4,7 @@ import json
 
 import anyio
 import httpx
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -60,7 +61,7 @@ def test_a_model_has_the_endpoints_which_it_is_for_and_says_so_of_the_others(pat
 def test_a_model_of_both_orders_is_asked_of_pairs_alone():
     """A single text is refused before it stands in one batch with what others ask."""
     own = reader("classification")
-    own.model.both_orders = True
+    own.model.pairs = "both"
 
     async def talk(client, service):
         one, turned = ["a man", "is old"], ["is old", "a man"]
@@ -68,7 +69,9 @@ def test_a_model_of_both_orders_is_asked_of_pairs_alone():
         assert found[0]["probabilities"] == pytest.approx(found[1]["probabilities"], abs=1e-6)
         refused = await client.post("/predict", json={"texts": [one, "the red dog"]})
         assert refused.status_code == 422
-        assert refused.json()["error"] == "texts[1] is one text, and this model reads pairs, in both orders; give two"
+        assert refused.json()["error"] == (
+            "texts[1]: pairs are read in both orders here, got one text, 'the red dog'; give two"
+        )
         schema = (await client.get("/openapi.json")).json()["paths"]["/predict"]["post"]["requestBody"]
         example = schema["content"]["application/json"]["schema"]["examples"][0]
         assert (await client.post("/predict", json=example)).status_code == 200
@@ -151,6 +154,24 @@ def test_regression_gives_numbers():
     assert found == {"label": pytest.approx(model.predict(["the red dog"])[0].label, abs=1e-5)}
 
 
+def test_similarity_gives_numbers_of_pairs_and_vectors_of_texts():
+    model, pair = reader("similarity", longest=24), ("the red dog", "a man is old")
+
+    async def talk(client, service):
+        [found] = (await client.post("/predict", json={"texts": [pair]})).json()["predictions"]
+        vectors = (await client.post("/embed", json={"texts": pair})).json()["embeddings"]
+        assert found == {"label": pytest.approx(float(np.dot(*vectors)), abs=1e-5)}
+        long = await client.post("/predict", json={"texts": [pair, ["a", "the red dog " * 9]]})
+        assert long.status_code == 422
+        assert long.json()["error"].startswith("texts[1] has 29 tokens with the special ones, and the limit is 24")
+        cut = await client.post("/predict", json={"texts": [pair, ["a", "the red dog " * 9]], "truncate": True})
+        assert cut.json()["truncated"] == 1
+        alone = await client.post("/predict", json={"texts": ["the red dog"]})
+        assert alone.json()["error"] == "texts[0]: two texts are compared here, got one text, 'the red dog'; give two"
+
+    with_service(model, talk)
+
+
 def test_tags_choices_answers_fillings_and_vectors_are_those_of_the_library():
     model = reader("tagging")
     [found] = ask(model, "/tag", {"sentences": ["the old man."]}).json()["sentences"]
@@ -219,7 +240,8 @@ def test_every_head_can_be_served(head):
         assert service.endpoints[-1] == "/embed"
         assert len(service.endpoints) == (1 if head == "permuted" else 2)
         for path in service.endpoints:
-            found = await client.post(path, json=BODIES[path][1])
+            body = {"texts": [["a man", "is old"]]} if (head, path) == ("similarity", "/predict") else BODIES[path][1]
+            found = await client.post(path, json=body)
             assert found.status_code == 200, found.text
 
     with_service(model, talk)

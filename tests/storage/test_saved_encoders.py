@@ -300,7 +300,10 @@ def test_a_head_which_an_encoder_has_no_directory_for_is_refused(tmp_path):
     save_model(headed("bert", "tagging", dtype=torch.float32), tmp_path)
     about = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**about, "both_orders": True}))
-    with pytest.raises(ValueError, match=r"both_orders is true or false, and of classes and numbers, got True"):
+    with pytest.raises(
+        ValueError,
+        match=r"config\.json: both_orders is true or false, and of classification and regression, got True for tagging",
+    ):
         load_model(tmp_path)
 
 

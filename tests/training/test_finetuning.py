@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_encoders import save_reader, write_reviews
+from small_encoders import BAD, GOOD, THINGS, save_reader, write_reviews
 from small_runs import ended, launch, launch_several, outcome, train_until
 from torch.testing import assert_close
 
@@ -64,6 +64,56 @@ def test_numbers_are_learnt(tmp_path, bert):
     good, bad = Reader.load(tmp_path / "run").predict(["the film was good", "the song was dull"])
     assert good.label > 3.5
     assert bad.label < 1.5
+
+
+def alike(path, count=60):
+    """Pairs of which the number says whether both are good or both bad."""
+    rows = []
+    for number in range(count):
+        word, other = (GOOD, BAD)[number % 2][number % 3], (GOOD + BAD)[number // 2 % 6]
+        value = 4.5 if (other in GOOD) == (number % 2 == 0) else 0.5
+        rows.append(f"{word} {THINGS[number % 6]},{other} {THINGS[number % 5]},{value}")
+    path.write_text("text,pair,score\n" + "\n".join(rows) + "\n")
+    return Table(str(path), text="text", pair="pair")
+
+
+def test_similarity_is_learnt_and_resumed_to_the_bit(tmp_path, bert, capsys):
+    source = alike(tmp_path / "t.csv")
+    values = {"epochs": 15.0, "task": "similarity", "validate_every": 20, "save_every": 20}
+    run, said = planned(bert, source, dataclasses.replace(source, count=20), **values)
+    assert run.model["head"] == "similarity"
+    assert run.model["scale"] == [0.5, 4.5]
+    assert "a cosine of 0 stands for 0.5, and one of 1 for 4.5" in said
+    train(run, tmp_path / "run")
+    assert "begins at random" not in capsys.readouterr().err  # there is nothing beside the encoder
+    reader = Reader.load(tmp_path / "run")
+    assert reader.head == "similarity"
+    asked = [("good film", "fine day"), ("good film", "poor walk")]
+    near, far = (one.label for one in reader.predict(asked))
+    assert near > far + 1.0
+    vectors = reader.embed([text for pair in asked for text in pair])
+    cosines = (vectors[::2] * vectors[1::2]).sum(1)
+    assert (0.5 + 4.0 * cosines).tolist() == pytest.approx([near, far], abs=1e-5)
+
+    train_until(run, tmp_path / "again", 47)
+    train(read_run(tmp_path / "again" / "run.toml"), tmp_path / "again", resume=True)
+    found, wanted = outcome(tmp_path / "again"), outcome(tmp_path / "run")
+    assert [part for part in wanted if found.get(part) != wanted[part]] == []
+
+
+def test_similarity_is_of_pairs_alone(tmp_path, bert):
+    (tmp_path / "t.csv").write_text("text,score\na film,1\na book,2\n")
+    with pytest.raises(ValueError, match=r"t\.csv:2: two texts are compared here, got one text, 'a film'; give two"):
+        planned(bert, Table(str(tmp_path / "t.csv")), task="similarity")
+    source = alike(tmp_path / "p.csv")
+    run, _ = planned(bert, source, task="similarity")
+    with pytest.raises(ValueError, match=r"similarity has no weight beside the encoder's: lower plan\.freeze"):
+        planned(bert, source, task="similarity", freeze=2)
+    for scale in ([1.0, 1.0], [0.0], ["a", "b"], 5.0):
+        with pytest.raises(ValueError, match=r"model\.scale must be two numbers, those for a cosine of 0 and of 1"):
+            FineTuningTask.config({**run.model, "scale": scale}, run.text, run.plan)
+    with pytest.raises(ValueError, match=r"model\.scale is of similarity, got \[0.5, 4.5\] for regression"):
+        FineTuningTask.config({**run.model, "head": "regression"}, run.text, run.plan)
 
 
 @pytest.mark.parametrize(

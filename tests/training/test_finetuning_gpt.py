@@ -156,19 +156,18 @@ def test_pairs_are_read_in_both_orders_in_training_and_in_use(tmp_path, gpt, whi
         sums = loaded.encoder(text, segments).sum(0, keepdim=True)
         wanted = loaded.model.output(sums).softmax(-1)[0].tolist()
     assert one == pytest.approx(wanted, abs=1e-6)
-    assert reader.both_orders
+    assert reader.pairs == "both"
     with pytest.raises(ValueError, match="pairs are read in both orders here, got one text, 'the film'"):
         loaded.predict(["the film"])
 
 
 def test_what_does_not_go_together_is_refused_before_training(tmp_path, gpt, table):
-    run, _ = planned(gpt, table, both_orders=True)
     with pytest.raises(ValueError, match=r"train\.csv:2: pairs are read in both orders here, got one text"):
-        train(run, tmp_path / "run")
+        planned(gpt, table, both_orders=True)
     rows = [{"question": "the film", "choices": ["good", "bad"], "answer": n % 2} for n in range(20)]
     (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = Table(str(tmp_path / "t.jsonl"))
-    with pytest.raises(ValueError, match=r"model\.both_orders is of classes and numbers of pairs, got True for choice"):
+    with pytest.raises(ValueError, match=r"model\.both_orders is true or false, and of .*, got True for choice"):
         planned(gpt, options, Table(options.path, count=10), both_orders=True)
     with pytest.raises(
         ValueError, match=r"plan\.auxiliary is of models which see what comes before alone, as gpt, got"

@@ -69,15 +69,37 @@ def test_each_application_of_shared_layers_is_a_layer_in_the_order_of_applicatio
 
 def test_a_pair_which_is_read_in_both_orders_is_drawn_in_one_with_the_prediction_of_both():
     reader = reader_of("bert", "classification", ("no", "yes"))
-    reader.model.both_orders = True
+    reader.model.pairs = "both"
     (drawn,) = examples(reader, [PAIR])
     (found,) = reader.predict([PAIR])
     assert dict(drawn.text)["prediction"] == f"{found.label}, with probability {found.probability:.3f}"
     assert dict(drawn.text)["shown"] == "the pair in this order; the prediction is of both"
-    reader.model.both_orders = False
+    reader.model.pairs = "joined"
     (alone,) = examples(reader, [PAIR])
     assert all(np.array_equal(one.weights, other.weights) for one, other in zip(drawn.maps, alone.maps, strict=True))
     assert dict(alone.text)["prediction"] != dict(drawn.text)["prediction"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_texts_which_are_compared_are_drawn_in_one_where_neither_sees_the_other(kind):
+    reader = reader_of(kind, "similarity")
+    (drawn,) = examples(reader, [PAIR])
+    (found,) = reader.predict([PAIR])
+    assert dict(drawn.text)["prediction"] == f"{found.label:.4g}"
+    assert dict(drawn.text)["shown"] == "both texts one after the other; neither sees the other"
+    assert [passage.name for passage in drawn.passages] == ["first text", "second text"]
+    first = len(drawn.passages[0].tokens)
+    inputs, _ = reader.frame([PAIR])
+    assert inputs.lengths.tolist() == [len(passage.tokens) for passage in drawn.passages]
+    plain = PackedReader(reader.encoder, reader.tokenizer)
+    alone = [next(examples(plain, [text])) for text in PAIR]
+    for one, left, right in zip(drawn.maps, *(each.maps for each in alone), strict=True):
+        assert not one.weights[:, :first, first:].any()
+        assert not one.weights[:, first:, :first].any()
+        assert np.abs(one.weights[:, :first, :first] - left.weights).max() < 1e-5
+        assert np.abs(one.weights[:, first:, first:] - right.weights).max() < 1e-5
+    with pytest.raises(ValueError, match="two texts are compared here, got one text, 'the good film ended'; give two"):
+        list(examples(reader, [PAIR[0]]))
 
 
 def test_gpt_is_drawn_with_its_special_tokens_and_sees_nothing_ahead():
