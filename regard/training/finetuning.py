@@ -204,7 +204,7 @@ class FineTuningTask(Task):
         if there == head and set(labels) == set(model.labels):
             found = load_model(folder)
             weights, aim = _in_order(plain_weights(found), labels, model.labels), model
-            say(f"{folder} has a head for {head} with these labels: it is trained further")
+            say(f"{folder} has a head for {head}{' with these labels' * bool(labels)}: it is trained further")
         else:
             encoder, is_fresh = load_encoder(folder, pools=HEADS[head].pools)
             weights, aim = plain_weights(encoder), model.encoder
