@@ -20,9 +20,10 @@ from regard.decoding.writer import Writer
 from regard.text.tokenizer import Tokenizer
 
 LETTERS = Tokenizer.train(["abcdefgh"], kind="characters")  # 11 ids, as many as a tiny model knows
-HEADS = {"": (), "classification": ("neg", "pos"), "span": (), "conditional-span": (), "masked": ()}
+HEADS = {"": (), "classification": ("neg", "pos"), "span": (), "conditional-span": (), "masked": (), "similarity": ()}
 ENCODERS = {  # commands which use an encoder, by what they are called in the tests' names
     "predict": "predict classification --text 'the film was good' --text dull",
+    "predict a number of two texts": "predict similarity --text 'the film was good' --pair dull",
     "predict a table": "predict classification reviews.csv",
     "answer": "answer span 'what was it' --context letter --json",
     "answer conditionally": "answer conditional-span 'what was it' --context letter --json",
