@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from regard.attention.flex import flex, patterned, takes
-from regard.attention.fused import dropped, fused, masked, weigh
+from regard.attention.fused import dropped, fused, fused_packed, masked, takes_packed, weigh
 from regard.attention.masks import Causal, Documents, Mask, Pattern
 from regard.attention.sparse import sparse
 
@@ -147,11 +147,11 @@ def _patterned(query, key, value, pattern, scale, dropout):
 
 
 def _variable_length(query, key, value, packed, pattern, scale, dropout):
-    """Packed sequences [1, H, N, K]: each group of like length is one padded block, whose scores alone are computed."""
-    is_plain = pattern is None or type(pattern) is Causal
-    is_taken = query.dtype in (torch.float16, torch.bfloat16) and query.shape[-1] == value.shape[-1]
-    if _kernel == "fastest" and query.is_cuda and is_plain and dropout == 0.0 and is_taken:
-        return _flash_variable_length(query, key, value, packed, pattern is not None, scale)
+    """Packed sequences [1, H, N, K], in a GPU's kernel for them, or each group of like length as one padded block."""
+    if _kernel == "fastest" and (pattern is None or type(pattern) is Causal) and takes_packed(query, value):
+        starts, is_causal = packed.boundaries(query.device), pattern is not None
+        how = {"is_causal": is_causal, "scale": scale, "dropout": dropout}
+        return fused_packed(query, key, value, starts, packed.longest, **how)
     blocks = packed.few_blocks if query.is_cuda else packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
     padded = (side.pad(x.squeeze(0).transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True))
@@ -186,18 +186,3 @@ def _block(query, key, value, group, pattern, scale, dropout):
     biases = [bias] * len(queries) if bias is None or bias.ndim < 4 or len(bias) == 1 else bias.split(size)
     parts = [_plain(*own, scale, dropout) for own in zip(queries, keys, values, biases, strict=True)]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _flash_variable_length(query, key, value, packed, causal, scale):
-    """The GPU's own kernel for packed sequences, in half precision and of one width of heads."""
-    from torch.nn.attention.varlen import varlen_attn
-
-    def boundaries(lengths):
-        return F.pad(lengths.cumsum(0), (1, 0)).to(query.device, torch.int32, non_blocking=True)
-
-    q, k, v = (x.squeeze(0).transpose(0, 1).contiguous() for x in (query, key, value))
-    sizes = int(packed.query_lengths.max()), int(packed.key_lengths.max())
-    window = (-1, 0) if causal else (-1, -1)
-    starts = boundaries(packed.query_lengths), boundaries(packed.key_lengths)
-    result = varlen_attn(q, k, v, *starts, *sizes, window_size=window, scale=scale)
-    return result.transpose(0, 1).unsqueeze(0)  # pyright: ignore[reportAttributeAccessIssue]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from regard.attention.fused import additive
+from regard.attention.packing import sent
 
 # A group may hold this many times the scores a head that its sequences need, and so many more as its calls cost.
 _WASTE, _CALLS = 1.3, 2000
@@ -62,7 +63,7 @@ class Side:
     def on(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens, places and empty places, kept on the device once they were asked for there."""
         if device not in self._moved:
-            self._moved[device] = self.tokens.to(device), self.places.to(device), self.empty.to(device)
+            self._moved[device] = sent(self.tokens, device), sent(self.places, device), sent(self.empty, device)
         return self._moved[device]
 
     def pad(self, x: Tensor) -> list[Tensor]:
@@ -120,7 +121,7 @@ class Group:
             else:
                 is_key = torch.arange(self.keys) < self.key_lengths[:, None]
                 allowed = None if is_key.all() else is_key[:, None, None, :]
-            self._bias[key] = None if allowed is None else additive(allowed).to(device)
+            self._bias[key] = None if allowed is None else sent(additive(allowed), device)
         return self._bias[key]
 
     @cached_property

@@ -1,4 +1,7 @@
-"""torch's fused attention, and what stands in for it where torch has none: dropout on a processor."""
+"""torch's fused attention: of packed sequences on a GPU, and of blocks; and what stands in for it where torch has none.
+
+That is dropout on a processor.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -7,6 +10,8 @@ from torch import Tensor
 _LEVELS = 1 << 16
 # Queries of a causal block which are computed together; they see no further than the last of them.
 _STRETCH = 128
+# Values of a head which FlashAttention takes.
+_WIDEST = 256
 
 
 def dropped(x: Tensor, rate: float) -> Tensor:
@@ -72,6 +77,43 @@ def masked(
     allowed = allowed | ~sees
     mask = allowed if bias is None else bias.masked_fill(~allowed, -torch.inf)
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale) * sees
+
+
+def takes_packed(query: Tensor, value: Tensor) -> bool:
+    """Whether a GPU's kernel for packed sequences is there for such heads: half precision, of one width, in eights.
+
+    torch's memory-efficient kernel takes other types too, but drops the same weights in all heads and sequences, and
+    others in the backward pass (torch 2.11): it tells them apart by a number of keys which it is not given.
+    """
+    (width, other), is_half = (query.shape[-1], value.shape[-1]), query.dtype in (torch.float16, torch.bfloat16)
+    return query.is_cuda and is_half and width == other <= _WIDEST and width % 8 == 0
+
+
+def fused_packed(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    starts: tuple[Tensor, Tensor],
+    longest: tuple[int, int],
+    *,
+    is_causal: bool,
+    scale: float,
+    dropout: float,
+) -> Tensor:
+    """FlashAttention of packed sequences [1, H, N, K], which computes no padding.
+
+    torch's public face of it, `varlen_attn`, has no dropout.
+
+    Args:
+        starts: where sequences of queries, and of keys, start, with the end of the last, [B + 1] in int32.
+        longest: tokens of the longest sequence of queries, and of keys.
+        is_causal: of as many queries as keys.
+    """
+    rows = (x.squeeze(0).transpose(0, 1) for x in (query, key, value))  # [N, H, K]
+    result, *_ = torch.ops.aten._flash_attention_forward(
+        *(*rows, *starts, *longest, dropout, is_causal, False), scale=scale
+    )
+    return result.transpose(0, 1).unsqueeze(0)
 
 
 def additive(allowed: Tensor) -> Tensor:

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from regard.attention.blocks import Blocks
 from regard.attention.fused import additive
+from regard.attention.packing import sent
 
 Predicate = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -278,6 +280,28 @@ class Documents(Mask):
         """Where each key stands in its own sequence."""
         starts = self.key_lengths.cumsum(0) - self.key_lengths
         return torch.arange(int(self.key_lengths.sum())) - starts.repeat_interleave(self.key_lengths)
+
+    @cached_property
+    def longest(self) -> tuple[int, int]:
+        """Tokens of the longest sequence of queries, and of keys."""
+        return int(self.query_lengths.max()), int(self.key_lengths.max())
+
+    def boundaries(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Where sequences of queries, and of keys, start, with the end of the last: [B + 1], as a GPU's kernels ask."""
+        # a tensor made in inference mode cannot be used in training
+        kept = (device, torch.is_inference_mode_enabled())
+        if kept not in self._boundaries:
+            sides = [self.query_lengths, self.key_lengths]
+            if sides[0] is sides[1]:
+                del sides[1]  # one is sent for both
+            ends = [sent(F.pad(side.cumsum(0), (1, 0)).int(), device) for side in sides]
+            self._boundaries[kept] = ends[0], ends[-1]
+        return self._boundaries[kept]
+
+    @cached_property
+    def _boundaries(self) -> dict[tuple[torch.device, bool], tuple[Tensor, Tensor]]:
+        """Boundaries which were asked for, by device."""
+        return {}
 
     @cached_property
     def blocks(self) -> Blocks:

@@ -12,6 +12,11 @@ import torch
 from torch import Tensor
 
 
+def sent(x: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device. A GPU gets it in its own time: to wait would be to wait for all it has still to compute."""
+    return x.to(device, non_blocking=torch.device(device).type == "cuda")
+
+
 @dataclass(frozen=True, eq=False)
 class Packed:
     """Token ids [N] of B sequences, end to end, and their lengths [B], which stay in host memory.
@@ -55,12 +60,12 @@ class Packed:
     def positions(self) -> Tensor:
         """The place of each token in its own sequence, [N]."""
         places = torch.arange(len(self.tokens)) - self.starts.repeat_interleave(self.lengths)
-        return places.to(self.tokens.device)
+        return sent(places, self.tokens.device)
 
     @cached_property
     def is_token(self) -> Tensor:
         """Which places of the padded batch hold a token, [B, T]."""
-        return (torch.arange(int(self.lengths.max())) < self.lengths[:, None]).to(self.tokens.device)
+        return sent(torch.arange(int(self.lengths.max())) < self.lengths[:, None], self.tokens.device)
 
     @cached_property
     def is_first(self) -> Tensor:
@@ -74,7 +79,7 @@ class Packed:
 
     def to(self, device: torch.device | str) -> "Packed":
         """The same batch with its tokens on `device`."""
-        return Packed(self.tokens.to(device), self.lengths)
+        return Packed(sent(self.tokens, device), self.lengths)
 
     def padded(self, fill: int) -> Tensor:
         """The same batch as [B, T], short sequences filled up with `fill`."""

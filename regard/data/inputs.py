@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regard.attention.packing import Packed
+from regard.attention.packing import Packed, sent
 from regard.data.loading import Cursor, Pooled
 from regard.data.order import permuted
 from regard.data.stretches import places
@@ -142,8 +142,8 @@ class LabelledBatch(PackedInputs):
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch on `device`."""
-        labels = tuple(label.to(device) for label in self.labels)
-        return type(self)(self.text.to(device), self.segments.to(device), labels, self.targets, self.places)
+        labels = tuple(sent(label, device) for label in self.labels)
+        return type(self)(self.text.to(device), sent(self.segments, device), labels, self.targets, self.places)
 
 
 _OPTIONAL = ("first", "places", "words", "owners", "may_answer")  # arrays of examples which not all tasks have

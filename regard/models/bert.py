@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attention.masks import documents
-from regard.attention.packing import Packed
+from regard.attention.packing import Packed, sent
 from regard.layers.activations import GELU
 from regard.layers.attention import MultiHeadAttention
 from regard.layers.blocks import FeedForward, PostNormBlock, Stack
@@ -136,7 +136,8 @@ class BERT(nn.Module):
         if rows is None or is_looked_into or is_rounded:
             x = last(x, mask=own)[0]
             return x if rows is None else x[rows]
-        return last(x[:, rows], context=x, mask=documents(text.counts(rows), text.lengths))[0]
+        asked = x.index_select(1, sent(rows, x.device))
+        return last(asked, context=x, mask=documents(text.counts(rows), text.lengths))[0]
 
     def pool(self, states: Tensor) -> Tensor:
         """States of [CLS] -> what heads read of a whole input, [B, D] each."""

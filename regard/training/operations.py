@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from math import prod
 
 import torch
-import torch.nn.attention.varlen  # whose formulas the counter then knows
 from torch.utils.flop_counter import FlopCounterMode
 
 Shape = Sequence[int]
