@@ -150,8 +150,9 @@ def _variable_length(query, key, value, packed, pattern, scale, dropout):
     """Packed sequences [1, H, N, K], in a GPU's kernel for them, or each group of like length as one padded block."""
     if _kernel == "fastest" and (pattern is None or type(pattern) is Causal) and takes_packed(query, value):
         starts, is_causal = packed.boundaries(query.device), pattern is not None
-        how = {"is_causal": is_causal, "scale": scale, "dropout": dropout}
-        return fused_packed(query, key, value, starts, packed.longest, **how)
+        return fused_packed(
+            *(query, key, value, starts, packed.longest), is_causal=is_causal, scale=scale, dropout=dropout
+        )
     blocks = packed.few_blocks if query.is_cuda else packed.blocks
     sides = (blocks.queries, blocks.keys, blocks.keys)
     padded = (side.pad(x.squeeze(0).transpose(0, 1)) for side, x in zip(sides, (query, key, value), strict=True))

@@ -88,7 +88,7 @@ class Packed:
     def means(self, values: Tensor) -> Tensor:
         """The mean over each sequence of values [N, D] which stand beside the tokens, [B, D]; at least in float32."""
         exact = values.to(torch.promote_types(values.dtype, torch.float32))
-        return torch.segment_reduce(exact, "mean", lengths=self.lengths.to(values.device))
+        return torch.segment_reduce(exact, "mean", lengths=sent(self.lengths, values.device))
 
     def unpack(self, values: Tensor) -> list[Tensor]:
         """Split values [N, ...] which stand beside the tokens into one tensor a sequence."""

@@ -30,11 +30,13 @@ class Head(nn.Module):
     Attributes:
         labels: names of the classes, where there are any.
         pools: whether the encoder must sum inputs up.
+        has_weights: whether the head has weights beside the encoder's.
         size: numbers which the head gives, where that does not depend on labels; 0 where it does.
         pairs: how a pair of texts is read: as one input, or as two, one after the other.
     """
 
     pools: ClassVar[bool] = False
+    has_weights: ClassVar[bool] = True
     size: ClassVar[int] = 0
     pairs: Pairs = "joined"
 
@@ -137,6 +139,7 @@ class Similarity(OfSums):
         scale: the numbers for which a cosine of 0 and one of 1 stand.
     """
 
+    has_weights = False
     size = 1
     pairs = "apart"
 

@@ -98,17 +98,15 @@ def write_pooling(folder: str | Path, pooling: Pooling, width: int, longest: int
     """
     folder = Path(folder)
     mode = next(mode for mode, kind in _MODES.items() if kind == pooling.kind)
-    modules = ["Transformer", "Pooling", *(["Normalize"] if pooling.normalises else [])]
-    paths = ["", "1_Pooling", "2_Normalize"]
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), *[("2_Normalize", "Normalize")] * pooling.normalises]
     _write(folder / "sentence_bert_config.json", {"max_seq_length": pooling.longest or longest, "do_lower_case": False})
-    _write(
-        folder / paths[1] / "config.json", {"word_embedding_dimension": width, **{one: one == mode for one in _MODES}}
-    )
+    modes = {one: one == mode for one in _MODES}
+    _write(folder / modules[1][0] / "config.json", {"word_embedding_dimension": width, **modes})
     _write(
         folder / MODULES,
         [
             {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
-            for number, (path, name) in enumerate(zip(paths, modules, strict=False))
+            for number, (path, name) in enumerate(modules)
         ],
     )
 
@@ -127,7 +125,6 @@ def _kind(about: dict, folder: Path) -> str:
 
 def _write(path: Path, value: Any) -> None:
     """Write a JSON file."""
-    path.parent.mkdir(exist_ok=True)
     with written_whole(path) as file:
         json.dump(value, file, indent=2)
         file.write("\n")

@@ -147,10 +147,8 @@ class FineTuningTask(Task):
         layers = getattr(config, "depth", 0)
         if plan.freeze > layers:
             raise ValueError(f"plan.freeze={plan.freeze} exceeds the model's {layers} layers")
-        if plan.freeze == layers and head == "similarity":
-            raise ValueError(
-                "similarity has no weight beside the encoder's: lower plan.freeze, or there is none to train"
-            )
+        if plan.freeze == layers and not HEADS[head].has_weights:
+            raise ValueError(f"{head} has no weight beside the encoder's: lower plan.freeze, or there is none to train")
         if (0 < plan.freeze < layers or plan.layer_decay < 1) and hasattr(config, "groups"):
             raise ValueError("layers which share their weights cannot be told apart: leave plan.freeze and layer_decay")
         return config
@@ -211,7 +209,7 @@ class FineTuningTask(Task):
             if is_fresh:
                 say(f"{folder} has no layer which sums inputs up: it begins at random")
             other = f"that for {there} in {folder} {'tells other labels apart' if there == head else 'is another'}"
-            if any(not name.startswith("encoder.") for name, _ in model.named_parameters()):
+            if HEADS[head].has_weights:
                 say(f"the head for {head} begins at random" + (f"; {other}, and is left out" if there else ""))
         if model.encoder.is_causal:  # special tokens which are new begin at random
             name = "token.weight" if aim is model.encoder else "encoder.token.weight"

@@ -83,7 +83,7 @@ def _texts(reader: PackedReader, inputs: Sequence[Input]) -> Iterator[Example]:
         parts = _parts(given, number)
         first, *second = parts
         framed, cut = reader.frame([(first, second[0]) if second else first])
-        seen = _see(reader, framed) if reader.pairs != "apart" else _see_apart(reader, framed)
+        seen = _see(reader, framed)
         scores = seen.output if reader.pairs == "joined" else reader.scores(framed)
         text: dict[str, str] = {}
         chances: list[Chances] = []
@@ -192,8 +192,16 @@ def _masks(reader: PackedReader, inputs: Sequence[Input], *, best: int = 5) -> I
 
 
 def _see(reader: PackedReader, inputs: Inputs, place: int = 0, rows: list[int] | None = None) -> Seen:
-    """Record the model at one of the inputs; `rows` are the places for which a head of masked words is asked."""
-    read, segments = inputs.packed(np.array([place]))
+    """Record the model at one of the inputs, or at both texts of a pair, where they are read apart, in one row.
+
+    Args:
+        reader: with its head.
+        inputs: of which one is looked at; of a pair which is read apart both, whose numbers stand for their segments.
+        place: of the one.
+        rows: places for which a head of masked words is asked.
+    """
+    is_apart = reader.pairs == "apart"
+    read, segments = inputs.packed(np.arange(2) if is_apart else np.array([place]))
     text, kinds = read.to(reader.device), segments.to(reader.device)
     with watching(reader.model) as maps:
         if reader.head in UNASKED or rows == [] or reader.pairs != "joined":
@@ -202,15 +210,8 @@ def _see(reader: PackedReader, inputs: Inputs, place: int = 0, rows: list[int] |
             output = reader.model(text, kinds, torch.tensor(rows)).float().cpu()
         else:
             output = reader.model(text, kinds).float().cpu()
-    return Seen(read.tokens.tolist(), segments.tolist(), output, maps)
-
-
-def _see_apart(reader: PackedReader, inputs: Inputs) -> Seen:
-    """Record the model at two inputs which are read in one row; their numbers stand for their segments."""
-    read, segments = inputs.packed(np.arange(2))
-    with watching(reader.model) as maps:
-        output = reader.encoder.hidden(read.to(reader.device), segments.to(reader.device))
-    return Seen(read.tokens.tolist(), np.repeat(np.arange(2), inputs.lengths).tolist(), output, maps)
+    parts = np.repeat(np.arange(2), inputs.lengths) if is_apart else segments
+    return Seen(read.tokens.tolist(), parts.tolist(), output, maps)
 
 
 def _drawn(reader: PackedReader, title: str, seen: Seen, told: Told) -> Example:
