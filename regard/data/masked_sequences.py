@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regard.attention.packing import Packed
+from regard.attention.packing import Packed, sent
 from regard.data.batches import TextBatch
 from regard.data.inputs import PackedInputs
 from regard.data.loading import Cursor, Pooled
@@ -65,8 +65,9 @@ class MaskedBatch(PackedInputs):
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""
-        labels = None if self.pair_labels is None else self.pair_labels.to(device)
-        return type(self)(self.text.to(device), self.segments.to(device), self.positions, self.words.to(device), labels)
+        labels = None if self.pair_labels is None else sent(self.pair_labels, device)
+        segments, words = sent(self.segments, device), sent(self.words, device)
+        return type(self)(self.text.to(device), segments, self.positions, words, labels)
 
 
 @dataclass(frozen=True, eq=False)

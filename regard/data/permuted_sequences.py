@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regard.attention.packing import sent
 from regard.data.loading import Cursor
 from regard.data.order import chance
 from regard.data.permutation import Lane, Permuting
@@ -65,7 +66,7 @@ class PermutedBatch:
 
     def to(self, device: torch.device | str) -> Self:
         """The same batch with its tokens on `device`."""
-        tokens, segments, order, positions = (part.to(device) for part in self.parts[:4])
+        tokens, segments, order, positions = (sent(part, device) for part in self.parts[:4])
         return type(self)(tokens, segments, order, positions, self.reuse, self.backward, self.goes_on)
 
 
